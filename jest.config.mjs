@@ -1,0 +1,9 @@
+/** Node 24 strips the types itself, so jest needs no transformer. */
+export default {
+  testEnvironment: "node",
+  transform: {},
+  extensionsToTreatAsEsm: [".ts"],
+  roots: ["<rootDir>/packages", "<rootDir>/apps", "<rootDir>/test"],
+  testMatch: ["**/*.test.ts"],
+  modulePathIgnorePatterns: ["/dist/"],
+};
