@@ -1,0 +1,83 @@
+import { deliveries, lateDeliveries } from "@calendly-worker/core/queues/contracts";
+import { createProducer } from "@calendly-worker/core/queues/producer";
+import type { Redis } from "@calendly-worker/core/redis/connect";
+import { RedisUnavailableError, withinDeadline } from "@calendly-worker/core/redis/deadline";
+import type { Shards } from "@calendly-worker/core/redis/keys";
+import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { Ports } from "./receive.ts";
+
+/** Where deliveries go. Until it is open, and while Redis is away, everything in it rejects. */
+export interface Intake extends Pick<Ports, "enqueue" | "quarantine" | "hint"> {
+  /** To be called once Redis is ready and found safe. */
+  open(): void;
+  /** Whether a delivery would be taken now. Never rejects. */
+  isOpen(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+export function createIntake(ports: {
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly deduplicationMs: number;
+  /** A delivery must be answered within two seconds, whatever Redis does. */
+  readonly deadlineMs: number;
+  readonly now: () => Date;
+  readonly log: Logger;
+}): Intake {
+  const { redis, shards, deadlineMs, now } = ports;
+  let stores: ReturnType<typeof openStores> | undefined;
+
+  function openStores() {
+    return {
+      deliveries: createProducer({ ...ports, contract: deliveries }),
+      late: createProducer({ ...ports, contract: lateDeliveries }),
+      quarantine: createQuarantine(redis, shards),
+    };
+  }
+
+  function opened() {
+    if (stores === undefined) throw new RedisUnavailableError("Redis has not been reached since the start");
+    return stores;
+  }
+
+  return {
+    open() {
+      stores ??= openStores();
+    },
+
+    async enqueue({ identity, job, fact }, { body, signedWith, generation }) {
+      return await opened().deliveries.enqueue(shards.of(fact.inviteeId), job, {
+        identity,
+        body: Buffer.from(body).toString("utf8"),
+        receivedAt: now().toISOString(),
+        signedWith,
+        origin: "webhook",
+        ...(generation === undefined ? {} : { generation }),
+      });
+    },
+
+    async quarantine({ identity, reason, problems }, { body, signedWith }) {
+      const entry = { id: identity, reason, problems, receivedAt: now().toISOString(), signedWith, body };
+      await withinDeadline(deadlineMs, opened().quarantine.keep(entry));
+    },
+
+    async hint({ identity, job, fact }, signedAt) {
+      const { uri } = fact.invitee.fields;
+      const data = { identity, inviteeUri: uri, signedAt, receivedAt: now().toISOString() };
+      await opened().late.enqueue(shards.of(fact.inviteeId), job, data);
+    },
+
+    async isOpen() {
+      if (stores === undefined || redis.status !== "ready") return false;
+      return await withinDeadline(deadlineMs, redis.ping()).then(
+        () => true,
+        () => false,
+      );
+    },
+
+    async close() {
+      await Promise.all([stores?.deliveries.close(), stores?.late.close()]);
+    },
+  };
+}

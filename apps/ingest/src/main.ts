@@ -1,0 +1,58 @@
+import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import { createVerifier, type SigningKey } from "@calendly-worker/core/calendly/signature";
+import { listen } from "@calendly-worker/core/lifecycle/http-server";
+import { runApp } from "@calendly-worker/core/lifecycle/run-app";
+import { connectProducer, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
+import { checkShardCount } from "@calendly-worker/core/redis/deployment";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import { checkRedisSafety } from "@calendly-worker/core/redis/safety";
+import { createApp } from "./app.ts";
+import { createIntake } from "./intake.ts";
+
+/** Leaves room within the two seconds after which a delivery must have been answered. */
+const REDIS_DEADLINE_MS = 1_500;
+
+await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
+  const keys: SigningKey[] = [{ name: "primary", key: config.CALENDLY_WEBHOOK_SIGNING_KEY }];
+  const secondary = config.CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY;
+  if (secondary !== undefined) keys.push({ name: "secondary", key: secondary });
+  const verify = createVerifier({
+    keys,
+    windowSeconds: config.CALENDLY_WEBHOOK_REPLAY_PROTECTION_WINDOW,
+    now: Date.now,
+  });
+
+  const shards = createShards(config.CALENDLY_SHARDS);
+  const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
+  const intake = createIntake({
+    redis,
+    shards,
+    deduplicationMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000,
+    deadlineMs: REDIS_DEADLINE_MS,
+    now: () => new Date(),
+    log,
+  });
+  lifecycle.own("intake", intake, () => intake.close());
+
+  // Listening before Redis is there: a delivery that comes early is told 503, and a probe can see why.
+  const app = createApp({
+    verify,
+    read: readDelivery,
+    enqueue: intake.enqueue,
+    quarantine: intake.quarantine,
+    hint: intake.hint,
+    lateDeliveries: config.CALENDLY_WEBHOOK_LATE_DELIVERIES,
+    webhookPath: config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX,
+    isReady: async () => !lifecycle.signal.aborted && (await intake.isOpen()),
+    log,
+  });
+  const server = await listen(app, { host: config.INGEST_HOST, port: config.INGEST_PORT });
+  lifecycle.own("http server", server, () => server.close(config.SHUTDOWN_DEADLINE * 1_000));
+  log.info({ url: server.url, webhookPath: config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX }, "listening");
+
+  await untilReady(redis, lifecycle.signal);
+  await checkRedisSafety(redis, config.REDIS_ALLOW_UNSAFE ?? []);
+  await checkShardCount(redis, shards);
+  intake.open();
+  log.info({ signingKeys: keys.map(({ name }) => name) }, "ready for deliveries");
+});

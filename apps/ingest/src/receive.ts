@@ -1,0 +1,95 @@
+import type { Reading } from "@calendly-worker/core/calendly/deliveries";
+import type { KeyName, SignatureError, Verdict } from "@calendly-worker/core/calendly/signature";
+
+/** How a delivery ended. Each kind has one HTTP status, see routes/webhook.ts. */
+export type Outcome =
+  | { readonly kind: "accepted"; readonly id: string }
+  | { readonly kind: "duplicate"; readonly id: string }
+  /** Genuine, but of a type that nobody handles. */
+  | { readonly kind: "ignored"; readonly id: string }
+  /** Genuine, but not readable: kept whole for ops. */
+  | { readonly kind: "quarantined"; readonly id: string }
+  /** Genuine, but too late to be trusted: kept as a hint. */
+  | { readonly kind: "deferred"; readonly id: string }
+  | { readonly kind: "refused"; readonly code: SignatureError }
+  /** Redis did not take it: Calendly tries again. */
+  | { readonly kind: "unavailable"; readonly cause: unknown };
+
+export type Fact = Extract<Reading, { kind: "fact" }>;
+export type Unreadable = Extract<Reading, { kind: "unreadable" }>;
+
+/** What arrived, beside what it says. */
+export interface Arrival {
+  readonly body: Uint8Array;
+  readonly signedWith: KeyName;
+  readonly generation?: string;
+}
+
+export interface Ports {
+  verify(header: string | undefined, body: Uint8Array): Verdict;
+  read(body: Uint8Array): Reading;
+  enqueue(fact: Fact, arrival: Arrival): Promise<"new" | "seen">;
+  quarantine(
+    unreadable: Omit<Unreadable, "reason"> & { readonly reason: Unreadable["reason"] | "late" },
+    arrival: Arrival,
+  ): Promise<void>;
+  /** Keeps which fact a late delivery was about, and nothing of what it said. */
+  hint(fact: Fact, signedAt: number): Promise<void>;
+  readonly lateDeliveries: "refuse" | "defer";
+}
+
+export interface Request {
+  readonly signature: string | undefined;
+  readonly body: Uint8Array;
+  readonly generation?: string;
+}
+
+/** Bytes in, an outcome out. Nothing is parsed before the signature has been checked. Never throws. */
+export async function receive(ports: Ports, request: Request): Promise<Outcome> {
+  const verdict = ports.verify(request.signature, request.body);
+  if (verdict.kind === "refused") return verdict;
+
+  const reading = ports.read(request.body);
+  const { signature: _, ...rest } = request;
+  const arrival = { ...rest, signedWith: verdict.key };
+  try {
+    return verdict.kind === "late"
+      ? await receiveLate(ports, reading, arrival, verdict.signedAt)
+      : await receiveInTime(ports, reading, arrival);
+  } catch (cause) {
+    return { kind: "unavailable", cause };
+  }
+}
+
+async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): Promise<Outcome> {
+  const { identity: id } = reading;
+  switch (reading.kind) {
+    case "unhandled":
+      return { kind: "ignored", id };
+    case "unreadable":
+      await ports.quarantine(reading, arrival);
+      return { kind: "quarantined", id };
+    case "fact":
+      return { kind: (await ports.enqueue(reading, arrival)) === "new" ? "accepted" : "duplicate", id };
+  }
+}
+
+/**
+ * What comes late is never taken as data. Of a fact only the hint is kept, to ask Calendly for it; what cannot be asked
+ * for is left to ops.
+ */
+async function receiveLate(ports: Ports, reading: Reading, arrival: Arrival, signedAt: number): Promise<Outcome> {
+  const { identity: id } = reading;
+  switch (reading.kind) {
+    case "unhandled":
+      return { kind: "ignored", id };
+    case "unreadable":
+      await ports.quarantine({ ...reading, reason: "late" }, arrival);
+      break;
+    case "fact":
+      await ports.hint(reading, signedAt);
+  }
+  return ports.lateDeliveries === "defer"
+    ? { kind: "deferred", id }
+    : { kind: "refused", code: "timestamp_outside_window" };
+}

@@ -1,0 +1,82 @@
+import type { EventFields, InviteeFact, InviteeFields } from "../bookings/facts.ts";
+import type { InviteePayload } from "./payloads.ts";
+import { parseInviteeUri } from "./references.ts";
+
+/**
+ * The fact that an invitee's payload states.
+ *
+ * `invitee.created` and `invitee.canceled` happen at most once for an invitee, so the event's name and the invitee's id
+ * are the fact's identity; the scheduled event would not do, as a group event has many invitees. Calendly does not send
+ * `invitee.rescheduled`; should it come one day, it is the half that its fields say.
+ */
+export function inviteeFact(event: string, payload: InviteePayload): InviteeFact {
+  const { inviteeId } = parseInviteeUri(payload.uri);
+  const canceled = event === "invitee.canceled" || payload.status === "canceled";
+  const half = canceled ? "invitee.canceled" : "invitee.created";
+  return {
+    identity: `${event === "invitee.rescheduled" ? half : event}/${inviteeId}`,
+    inviteeId,
+    canceled,
+    rescheduled: payload.rescheduled === true || typeof payload.new_invitee === "string",
+    ...(payload.old_invitee ? { oldInvitee: idOf(payload.old_invitee) } : {}),
+    ...(payload.new_invitee ? { newInvitee: idOf(payload.new_invitee) } : {}),
+    invitee: { updatedAt: payload.updated_at, fields: inviteeFields(payload) },
+    event: { updatedAt: payload.scheduled_event.updated_at, fields: eventFields(payload.scheduled_event) },
+  };
+}
+
+const idOf = (uri: string) => parseInviteeUri(uri).inviteeId;
+
+function inviteeFields(payload: InviteePayload): InviteeFields {
+  const { cancellation } = payload;
+  return withoutAbsent({
+    uri: payload.uri,
+    createdAt: payload.created_at,
+    email: payload.email,
+    name: payload.name,
+    firstName: payload.first_name,
+    lastName: payload.last_name,
+    timezone: payload.timezone,
+    phone: payload.text_reminder_number,
+    answers: payload.questions_and_answers?.map(({ question, answer }) => ({
+      question: question ?? null,
+      answer: answer ?? null,
+    })),
+    tracking: payload.tracking,
+    payment: payload.payment,
+    cancelUrl: payload.cancel_url,
+    rescheduleUrl: payload.reschedule_url,
+    cancellation: cancellation && {
+      by: cancellation.canceled_by ?? null,
+      byType: cancellation.canceler_type ?? null,
+      reason: cancellation.reason ?? null,
+      at: cancellation.created_at ?? null,
+    },
+  });
+}
+
+function eventFields(event: InviteePayload["scheduled_event"]): EventFields {
+  return withoutAbsent({
+    uri: event.uri,
+    name: event.name,
+    start: event.start_time,
+    end: event.end_time,
+    eventType: event.event_type,
+    location: event.location,
+    guests: event.event_guests?.map(({ email }) => email),
+    hosts: event.event_memberships?.map((host) => ({
+      uri: host.user,
+      name: host.user_name ?? null,
+      email: host.user_email ?? null,
+    })),
+  });
+}
+
+type Present<T> = { [K in keyof T as undefined extends T[K] ? never : null extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : null extends T[K] ? K : never]?: NonNullable<T[K]>;
+};
+
+/** Null and undefined say the same here: Calendly does not know. Absence is what merging understands. */
+function withoutAbsent<T extends object>(fields: T): Present<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value != null)) as Present<T>;
+}

@@ -1,0 +1,68 @@
+import { z } from "zod";
+import { isInviteeUri, isResourceUri } from "./references.ts";
+
+// Tolerant on purpose: only what the project cannot work without is required. Calendly may add keys at any time, and
+// leaves many known ones null.
+
+const instant = z.iso.datetime({ offset: true });
+const inviteeUri = z.string().refine(isInviteeUri, "expected an invitee's URI");
+const resourceUri = z.string().refine(isResourceUri, "expected a resource's URI");
+const maybeText = z.string().nullish();
+
+const cancellation = z.looseObject({
+  canceled_by: maybeText,
+  reason: maybeText,
+  canceler_type: maybeText,
+  created_at: instant.nullish(),
+});
+
+export const scheduledEventPayload = z.looseObject({
+  uri: resourceUri,
+  name: maybeText,
+  status: z.string(),
+  start_time: instant,
+  end_time: instant,
+  updated_at: instant,
+  event_type: resourceUri.nullish(),
+  location: z.looseObject({ type: maybeText, status: maybeText, join_url: maybeText }).nullish(),
+  event_memberships: z
+    .array(z.looseObject({ user: z.string(), user_email: maybeText, user_name: maybeText }))
+    .nullish(),
+  event_guests: z.array(z.looseObject({ email: z.string() })).nullish(),
+});
+
+/** Payload of `invitee.created` and `invitee.canceled`. */
+export const inviteePayload = z.looseObject({
+  uri: inviteeUri,
+  email: maybeText,
+  name: maybeText,
+  first_name: maybeText,
+  last_name: maybeText,
+  status: z.enum(["active", "canceled"]),
+  timezone: maybeText,
+  created_at: instant,
+  updated_at: instant,
+  rescheduled: z.boolean().nullish(),
+  old_invitee: inviteeUri.nullish(),
+  new_invitee: inviteeUri.nullish(),
+  questions_and_answers: z
+    .array(z.looseObject({ question: maybeText, answer: maybeText, position: z.number().nullish() }))
+    .nullish(),
+  tracking: z.record(z.string(), z.unknown()).nullish(),
+  payment: z.looseObject({}).nullish(),
+  text_reminder_number: maybeText,
+  cancel_url: maybeText,
+  reschedule_url: maybeText,
+  cancellation: cancellation.nullish(),
+  scheduled_event: scheduledEventPayload,
+});
+
+export type InviteePayload = z.output<typeof inviteePayload>;
+
+/** What every delivery has around its payload. */
+export const envelope = z.looseObject({
+  event: z.string().min(1).max(100),
+  created_at: z.string(),
+  created_by: maybeText,
+  payload: z.looseObject({}),
+});

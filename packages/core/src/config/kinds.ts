@@ -1,0 +1,59 @@
+import { z } from "zod";
+
+/** What an environment variable can hold: the parser and the words for "expected …". */
+export interface Kind<Value> {
+  readonly schema: z.ZodType<Value, string>;
+  readonly expected: string;
+}
+
+export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): Kind<number> {
+  return {
+    schema: z
+      .string()
+      .regex(/^\d+$/)
+      .transform(Number)
+      .refine((value) => value >= min && value <= max),
+    expected:
+      max === Number.MAX_SAFE_INTEGER ? `a whole number, ${min} or more` : `a whole number from ${min} to ${max}`,
+  };
+}
+
+export const port: Kind<number> = wholeNumber(0, 65_535);
+
+export const flag: Kind<boolean> = { schema: z.stringbool(), expected: "true or false" };
+
+export const text: Kind<string> = { schema: z.string(), expected: "a text" };
+
+export function oneOf<const Values extends readonly [string, ...string[]]>(values: Values): Kind<Values[number]> {
+  return {
+    schema: z.enum(values) as unknown as z.ZodType<Values[number], string>,
+    expected: `one of ${values.join(", ")}`,
+  };
+}
+
+export function listOf<const Values extends readonly [string, ...string[]]>(values: Values): Kind<Values[number][]> {
+  return {
+    schema: z
+      .string()
+      .transform((list) => list.split(",").map((item) => item.trim()))
+      .pipe(z.array(z.enum(values))) as unknown as z.ZodType<Values[number][], string>,
+    expected: `a comma-separated list of ${values.join(", ")}`,
+  };
+}
+
+/** Keys and tokens are opaque, but a space or line break inside one is a slip of copying. */
+export const secret: Kind<string> = { schema: z.string().regex(/^\S+$/), expected: "a value without white space" };
+
+export function url(...protocols: [string, ...string[]]): Kind<string> {
+  return {
+    schema: z
+      .string()
+      .refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol.slice(0, -1))),
+    expected: `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}`,
+  };
+}
+
+export const path: Kind<string> = {
+  schema: z.string().regex(/^(\/[A-Za-z0-9._~-]+)+$/),
+  expected: "a path such as /api/webhooks/calendly, without a slash at its end",
+};

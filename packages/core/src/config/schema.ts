@@ -1,0 +1,195 @@
+import { flag, listOf, oneOf, path, port, secret, text, url, wholeNumber } from "./kinds.ts";
+import type { Variable } from "./variable.ts";
+
+/** What Calendly lets one subscribe to (https://developer.calendly.com, webhook subscriptions). */
+const SUBSCRIBABLE_EVENTS = [
+  "invitee.created",
+  "invitee.canceled",
+  "invitee_no_show.created",
+  "invitee_no_show.deleted",
+  "routing_form_submission.created",
+  "event_type.created",
+  "event_type.updated",
+  "event_type.deleted",
+] as const;
+
+/** Safety rules for Redis that can be waived by name, see redis/safety.ts. */
+export const UNSAFE_REDIS = ["eviction", "persistence", "replica", "version"] as const;
+
+/**
+ * Every environment variable of the project. The order is that of `.env.example` and of the README's table, both of
+ * which are generated from here.
+ */
+export const variables = {
+  CALENDLY_API_TOKEN: {
+    ...secret,
+    secret: true,
+    requiredBy: ["worker"],
+    description: "Primary Calendly API token.",
+  },
+  CALENDLY_API_TOKEN_SECONDARY: {
+    ...secret,
+    secret: true,
+    reserved: true,
+    description: "Secondary Calendly API token, for rotation.",
+  },
+  CALENDLY_WEBHOOK_SIGNING_KEY: {
+    ...secret,
+    secret: true,
+    requiredBy: ["ingest"],
+    description: "Key that Calendly signs deliveries with. Make one with `openssl rand -hex 32`.",
+  },
+  CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY: {
+    ...secret,
+    secret: true,
+    description: "Second accepted signing key, for rotation.",
+  },
+  CALENDLY_ENABLE_CACHING: {
+    ...flag,
+    default: "true",
+    reserved: true,
+    description: "Cache what is read from Calendly's API.",
+  },
+  CALENDLY_CACHE_TTL: {
+    ...wholeNumber(1),
+    default: "300",
+    unit: "s",
+    reserved: true,
+    description: "How long a cached answer of the API is fresh.",
+  },
+  CALENDLY_CACHE_MAX_ENTRIES: {
+    ...wholeNumber(1),
+    default: "1000",
+    unit: "entries",
+    reserved: true,
+    description: "How many answers one process keeps in memory.",
+  },
+  CALENDLY_KEY_ROTATION_MONITORING: {
+    ...flag,
+    default: "true",
+    reserved: true,
+    description: "Watch tokens and signing keys and say when to rotate them.",
+  },
+  CALENDLY_KEY_ROTATION_CHECK_INTERVAL: {
+    ...wholeNumber(1_000),
+    default: "3600000",
+    unit: "ms",
+    reserved: true,
+    description: "Time between two checks of tokens and signing keys.",
+  },
+  CALENDLY_MAX_USAGE_PER_KEY: {
+    ...wholeNumber(1),
+    default: "10000",
+    unit: "requests",
+    reserved: true,
+    description: "Requests with one token after which its rotation is recommended.",
+  },
+  CALENDLY_WEBHOOK_REPLAY_PROTECTION_WINDOW: {
+    ...wholeNumber(1, 86_400),
+    default: "300",
+    unit: "s",
+    description: "How far a delivery's signature time may lie in the past or in the future.",
+  },
+  CALENDLY_WEBHOOK_BASE_URL: {
+    ...url("https", "http"),
+    reserved: true,
+    description: "Public address that Calendly reaches the ingest under, for example https://hooks.example.com.",
+  },
+  CALENDLY_WEBHOOK_ENDPOINT_PREFIX: {
+    ...path,
+    default: "/api/webhooks/calendly",
+    description: "Path of the webhook endpoint.",
+  },
+  CALENDLY_API_BASE_URL: {
+    ...url("https", "http"),
+    default: "https://api.calendly.com",
+    reserved: true,
+    description: "Base address of Calendly's API.",
+  },
+  CALENDLY_DEDUPLICATION_TTL: {
+    ...wholeNumber(86_400, 31_536_000),
+    default: "259200",
+    unit: "s",
+    description: "How long a delivered fact is remembered. Calendly retries for 86400 s, so less than that is refused.",
+  },
+  CALENDLY_WEBHOOK_LATE_DELIVERIES: {
+    ...oneOf(["refuse", "defer"]),
+    default: "refuse",
+    description:
+      "Answer to a genuine delivery older than the window: refuse (401) or defer (200). Kept as a hint either way.",
+  },
+  CALENDLY_WEBHOOK_SCOPE: {
+    ...oneOf(["organization", "user"]),
+    default: "organization",
+    reserved: true,
+    description: "Scope of the webhook subscription.",
+  },
+  CALENDLY_WEBHOOK_EVENTS: {
+    ...listOf(SUBSCRIBABLE_EVENTS),
+    default: SUBSCRIBABLE_EVENTS.join(","),
+    reserved: true,
+    description: "Events to subscribe to.",
+  },
+  CALENDLY_SHARDS: {
+    ...wholeNumber(1, 1_024),
+    default: "1",
+    unit: "shards",
+    description: "Parts that queues, bookings and outcomes are split into. Fixed for the life of a deployment.",
+  },
+  REDIS_URL: {
+    ...url("redis", "rediss"),
+    default: "redis://127.0.0.1:6379",
+    secret: true,
+    description: "Redis 7.0 or newer, or Valkey 8 or newer, with user, password and database where needed.",
+  },
+  REDIS_ALLOW_UNSAFE: {
+    ...listOf(UNSAFE_REDIS),
+    description: "Safety rules for Redis to waive, by name. Each one waived can lose deliveries.",
+  },
+  INGEST_HOST: { ...text, default: "0.0.0.0", description: "Address that the ingest listens on." },
+  INGEST_PORT: { ...port, default: "3000", description: "Port of the webhook endpoint and its health." },
+  INGEST_METRICS_PORT: { ...port, default: "9464", reserved: true, description: "Port of the ingest's metrics." },
+  WORKER_HOST: {
+    ...text,
+    default: "127.0.0.1",
+    description: "Address that the worker's internal face listens on. It is not meant for the world.",
+  },
+  WORKER_PORT: { ...port, default: "3001", description: "Port of the worker's internal face." },
+  WORKER_CONCURRENCY: {
+    ...wholeNumber(1, 1_000),
+    default: "10",
+    unit: "jobs",
+    description: "Jobs that one worker process handles at once, per shard.",
+  },
+  WORKER_JOB_LOCK_DURATION: {
+    ...wholeNumber(1_000, 600_000),
+    default: "30000",
+    unit: "ms",
+    description: "Time after which a job whose worker went silent may be taken by another.",
+  },
+  WORKER_STALLED_CHECK_INTERVAL: {
+    ...wholeNumber(500, 600_000),
+    default: "30000",
+    unit: "ms",
+    description: "Time between two searches for jobs whose worker went silent.",
+  },
+  SHUTDOWN_DEADLINE: {
+    ...wholeNumber(1, 3_600),
+    default: "20",
+    unit: "s",
+    description: "Time that work in flight is given at a stop. Your orchestrator's grace period must be longer.",
+  },
+  OPS_API_TOKEN: {
+    ...secret,
+    secret: true,
+    reserved: true,
+    description: "Bearer token for the worker's internal API.",
+  },
+  LOG_LEVEL: {
+    ...oneOf(["trace", "debug", "info", "warn", "error", "fatal", "silent"]),
+    default: "info",
+    description: "Lowest level that is logged.",
+  },
+} as const satisfies Record<string, Variable>;
+
+export type VariableName = keyof typeof variables;

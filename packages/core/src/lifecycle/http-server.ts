@@ -1,0 +1,54 @@
+import { once } from "node:events";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export interface HttpServer {
+  /** Where it listens, for example `http://127.0.0.1:3000`. */
+  readonly url: string;
+  /** Takes no new connection and lets requests in flight finish, for `deadlineMs` at most. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+const IDLE_CHECK_MS = 50;
+
+/** Starts listening. Port 0 takes a free one. Rejects with a message that says which address could not be had. */
+export async function listen(
+  handler: RequestListener,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<HttpServer> {
+  const server = createServer(
+    // A sender who trickles is cut off after Calendly's own read time-out, and noticed soon.
+    { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 2_000 },
+    handler,
+  );
+  const listening = once(server, "listening");
+  server.listen(port, host);
+  try {
+    await listening;
+  } catch (cause) {
+    throw new Error(`cannot listen on ${host}, port ${port}: ${describe(cause)}`, { cause });
+  }
+  const address = server.address() as AddressInfo;
+  const shownHost = address.family === "IPv6" ? `[${address.address}]` : address.address;
+
+  return {
+    url: `http://${shownHost}:${address.port}`,
+    async close(deadlineMs) {
+      // Without this an idle keep-alive connection would hold the server open for as long as its client likes.
+      server.prependListener("request", (_request, response) => {
+        response.shouldKeepAlive = false;
+      });
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const sweep = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+      const deadline = setTimeout(() => server.closeAllConnections(), deadlineMs);
+      await closed;
+      clearInterval(sweep);
+      clearTimeout(deadline);
+    },
+  };
+}
+
+function describe(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+  return code === "EADDRINUSE" ? "the port is taken by another process" : code;
+}

@@ -1,0 +1,11 @@
+/** A process refuses to start, and starting it again would not help: somebody has to change something. */
+export class RefusalError extends Error {
+  override readonly name: string = "RefusalError";
+  /** Stable, for machines. */
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

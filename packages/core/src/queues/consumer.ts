@@ -1,0 +1,117 @@
+import { type Job, UnrecoverableError, Worker } from "bullmq";
+import type { Redis } from "ioredis";
+import { isConnectionError } from "../redis/connect.ts";
+import type { Shard } from "../redis/keys.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { DataOf, QueueContract } from "./contract.ts";
+import { ImpossibleJobError } from "./errors.ts";
+import { retryDelay } from "./retry-delay.ts";
+
+export interface JobContext {
+  readonly id: string;
+  readonly name: string;
+  /** 1 at the first try. */
+  readonly attempt: number;
+  /** Aborts when the job should hand itself back because the worker stops. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/** A job's work. Resolves with a word on how it ended; throws to be tried again, ImpossibleJobError to be given up. */
+export type JobHandler<Contract extends QueueContract> = (
+  data: DataOf<Contract>,
+  context: JobContext,
+) => Promise<string>;
+
+export interface Consumer {
+  isRunning(): boolean;
+  /** Takes no new job; running ones get `deadlineMs` to finish and are then handed back. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+/**
+ * A worker killed in the middle of a job is not the job's fault, so a job may be found without its worker this often
+ * before it counts as failed.
+ */
+const MAX_STALLED_COUNT = 20;
+
+export function createConsumer<Contract extends QueueContract>(ports: {
+  readonly redis: Redis;
+  readonly shard: Shard;
+  readonly contract: Contract;
+  readonly handle: JobHandler<Contract>;
+  readonly concurrency: number;
+  readonly lockMs: number;
+  readonly stalledCheckMs: number;
+  readonly log: Logger;
+}): Consumer {
+  const { contract, shard, handle } = ports;
+  const log = ports.log.child({ queue: contract.name, shard: shard.index });
+
+  async function run(job: Job, _token: string | undefined, signal = new AbortController().signal): Promise<string> {
+    const startedAt = performance.now();
+    const attempt = job.attemptsMade + 1;
+    const jobLog = log.child({ job: job.name, jobId: job.id, attempt });
+    let result = "failed";
+    try {
+      const data = contract.data.safeParse(job.data);
+      if (!data.success) {
+        const problems = data.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+        throw new ImpossibleJobError(
+          `the job's data does not fit the contract of ${contract.name}: ${problems.join("; ")}`,
+        );
+      }
+      const context: JobContext = { id: job.id ?? "", name: job.name, attempt, signal, log: jobLog };
+      result = await handle(data.data as DataOf<Contract>, context);
+      return result;
+    } catch (err) {
+      if (err instanceof ImpossibleJobError) {
+        jobLog.error({ err }, "job can never work, kept as failed");
+        throw new UnrecoverableError(err.message);
+      }
+      jobLog.warn({ err, attemptsLeft: Math.max(contract.attempts - attempt, 0) }, "job failed");
+      throw err;
+    } finally {
+      jobLog.info({ result, ms: Math.round(performance.now() - startedAt) }, "job done");
+    }
+  }
+
+  const worker = new Worker(contract.name, run, {
+    connection: ports.redis,
+    prefix: shard.tag,
+    concurrency: ports.concurrency,
+    lockDuration: ports.lockMs,
+    stalledInterval: ports.stalledCheckMs,
+    maxStalledCount: MAX_STALLED_COUNT,
+    settings: { backoffStrategy: (attempt) => retryDelay(contract.retry, attempt, Math.random) },
+  });
+  // Redis being away is said once by the connection itself; here it would be said at every attempt.
+  worker.on("error", (err) => log[isConnectionError(err) ? "debug" : "warn"]({ err }, "worker error"));
+  worker.on("stalled", (jobId) => log.warn({ jobId }, "took over a job whose worker went silent"));
+
+  return {
+    isRunning: () => worker.isRunning() && !worker.isPaused(),
+    async close(deadlineMs) {
+      const handBack = setTimeout(() => {
+        log.warn({ deadlineMs }, "jobs did not finish in time, handing them back");
+        worker.cancelAllJobs("the worker stops");
+      }, deadlineMs);
+      // With Redis away, close() never returns; the jobs' locks run out and another worker takes them.
+      const giveUp = new AbortController();
+      const timer = setTimeout(() => giveUp.abort(), deadlineMs + HAND_BACK_MS);
+      try {
+        await Promise.race([worker.close(), aborted(giveUp.signal)]);
+      } finally {
+        clearTimeout(handBack);
+        clearTimeout(timer);
+      }
+    },
+  };
+}
+
+/** Time that handing jobs back may take before the worker leaves without. */
+const HAND_BACK_MS = 1_000;
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

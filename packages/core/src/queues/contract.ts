@@ -1,0 +1,22 @@
+import type { z } from "zod";
+
+/** Everything a producer and a consumer must agree on, and nothing else. */
+export interface QueueContract<Data extends z.ZodType = z.ZodType> {
+  readonly name: string;
+  readonly data: Data;
+  /** What a job stands for: two jobs with one identity are one. */
+  readonly identity: (data: z.output<Data>) => string;
+  /** Tries before a job is given up and kept as failed. */
+  readonly attempts: number;
+  /** The delay before a try doubles from the first to the longest, each shortened by a random part of up to `jitter`. */
+  readonly retry: { readonly firstDelayMs: number; readonly longestDelayMs: number; readonly jitter: number };
+  /** How long finished jobs can be looked at, in seconds, and how many at most. */
+  readonly keepCompleted: { readonly age: number; readonly count: number };
+  readonly keepFailed: { readonly age: number };
+}
+
+export type DataOf<Contract> = Contract extends QueueContract<infer Data> ? z.output<Data> : never;
+
+export function defineQueue<Data extends z.ZodType>(contract: QueueContract<Data>): QueueContract<Data> {
+  return contract;
+}

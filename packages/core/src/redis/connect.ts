@@ -1,0 +1,64 @@
+import { once } from "node:events";
+import { Redis, type RedisOptions } from "ioredis";
+import type { Logger } from "../telemetry/logger.ts";
+
+export type { Redis } from "ioredis";
+
+/** Shared by both kinds of connection: come back fast after Redis does, for as long as it takes. */
+const RECONNECTING = {
+  connectTimeout: 5_000,
+  keepAlive: 10_000,
+  retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, 1_000),
+  // CLIENT SETINFO is unknown to Redis 7.0.
+  disableClientInfo: true,
+} as const satisfies RedisOptions;
+
+/** A producer answers somebody who waits: its commands fail at once while Redis is away. */
+export function connectProducer(url: string, log: Logger): Redis {
+  return observed(
+    new Redis(url, { ...RECONNECTING, socketTimeout: 10_000, enableOfflineQueue: false, maxRetriesPerRequest: 1 }),
+    log,
+  );
+}
+
+/** A worker has time: its commands wait until Redis is back. BullMQ demands `maxRetriesPerRequest: null`. */
+export function connectWorker(url: string, log: Logger): Redis {
+  return observed(new Redis(url, { ...RECONNECTING, maxRetriesPerRequest: null }), log);
+}
+
+/** Resolves when commands can be sent; rejects when `signal` aborts first. */
+export async function untilReady(redis: Redis, signal: AbortSignal): Promise<void> {
+  if (redis.status !== "ready") await once(redis, "ready", { signal });
+}
+
+export function disconnect(redis: Redis): void {
+  redis.disconnect();
+}
+
+/** Whether an error says no more than that Redis is away. */
+export function isConnectionError(error: Error): boolean {
+  const code = "code" in error ? String(error.code) : "";
+  return /^E[A-Z]+$/.test(code) || /connection is closed|stream isn't writeable/i.test(error.message);
+}
+
+/** Says once that Redis went away and once that it is back, not at every attempt in between. */
+function observed(redis: Redis, log: Logger): Redis {
+  let state: "unknown" | "up" | "down" = "unknown";
+  const down = (err?: unknown) => {
+    if (state === "down") return;
+    state = "down";
+    log.warn({ err }, "redis is not reachable, trying again");
+  };
+  redis.on("error", down);
+  redis.on("close", () => {
+    if (state === "up") down();
+  });
+  redis.on("end", () => {
+    state = "unknown";
+  });
+  redis.on("ready", () => {
+    log.info({}, "redis is reachable");
+    state = "up";
+  });
+  return redis;
+}

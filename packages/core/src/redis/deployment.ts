@@ -1,0 +1,21 @@
+import type { Redis } from "ioredis";
+import { RefusalError } from "../lifecycle/refusal.ts";
+import { deploymentKey, type Shards } from "./keys.ts";
+
+/** CALENDLY_SHARDS differs from what this data was written with: ids would be looked for in the wrong shard. */
+export class ShardCountError extends RefusalError {
+  override readonly name = "ShardCountError";
+}
+
+/** Writes down the number of shards at the first start and holds every later one to it. */
+export async function checkShardCount(redis: Redis, shards: Shards): Promise<void> {
+  const count = String(shards.all.length);
+  await redis.hsetnx(deploymentKey, "shards", count);
+  const fixed = await redis.hget(deploymentKey, "shards");
+  if (fixed !== count) {
+    throw new ShardCountError(
+      "shard_count_changed",
+      `CALENDLY_SHARDS is ${count}, but this Redis was set up with ${fixed}. Set CALENDLY_SHARDS=${fixed}, or start with an empty Redis.`,
+    );
+  }
+}

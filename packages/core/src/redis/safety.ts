@@ -1,0 +1,68 @@
+import type { Redis } from "ioredis";
+import type { UNSAFE_REDIS } from "../config/schema.ts";
+import { RefusalError } from "../lifecycle/refusal.ts";
+
+export type UnsafeRedis = (typeof UNSAFE_REDIS)[number];
+
+/** Redis is reachable but would lose deliveries. Nothing but a change of its settings helps, so do not try again. */
+export class UnsafeRedisError extends RefusalError {
+  override readonly name = "UnsafeRedisError";
+  readonly faults: readonly UnsafeRedis[];
+
+  constructor(faults: readonly Fault[]) {
+    const lines = faults.map(
+      ({ name, problem, remedy }) => `  - ${problem} ${remedy} (to allow it: REDIS_ALLOW_UNSAFE=${name})`,
+    );
+    super("redis_unsafe", `This Redis is not safe to keep deliveries in:\n${lines.join("\n")}`);
+    this.faults = faults.map(({ name }) => name);
+  }
+}
+
+interface Fault {
+  readonly name: UnsafeRedis;
+  readonly problem: string;
+  readonly remedy: string;
+}
+
+/** Throws an UnsafeRedisError that names every fault not in `allowed`, each with how to mend it. */
+export async function checkRedisSafety(redis: Redis, allowed: readonly UnsafeRedis[]): Promise<void> {
+  const faults = findFaults(await redis.info()).filter(({ name }) => !allowed.includes(name));
+  if (faults.length > 0) throw new UnsafeRedisError(faults);
+}
+
+/** What is unsafe about a Redis whose `INFO` reads so. Valkey answers with the Redis version it is compatible with. */
+export function findFaults(info: string): Fault[] {
+  const facts = new Map(info.split(/\r?\n/).map((line) => line.split(":", 2) as [string, string | undefined]));
+  const version = facts.get("redis_version") ?? "unknown";
+  const policy = facts.get("maxmemory_policy") ?? "unknown";
+  const faults: Fault[] = [];
+  if (!(Number.parseInt(version, 10) >= 7)) {
+    faults.push({
+      name: "version",
+      problem: `It is version ${version}.`,
+      remedy: "Use Redis 7.0 or newer, or Valkey 8 or newer",
+    });
+  }
+  if (facts.get("role") !== "master") {
+    faults.push({
+      name: "replica",
+      problem: `Its role is ${facts.get("role") ?? "unknown"}.`,
+      remedy: "Point REDIS_URL at the primary",
+    });
+  }
+  if (policy !== "noeviction") {
+    faults.push({
+      name: "eviction",
+      problem: `Its maxmemory-policy is ${policy}, so it drops jobs when memory is short.`,
+      remedy: "Run CONFIG SET maxmemory-policy noeviction and set the same in redis.conf",
+    });
+  }
+  if (facts.get("aof_enabled") !== "1") {
+    faults.push({
+      name: "persistence",
+      problem: "It keeps no append-only file, so a restart loses what was acknowledged.",
+      remedy: "Run CONFIG SET appendonly yes and set the same in redis.conf",
+    });
+  }
+  return faults;
+}

@@ -1,0 +1,60 @@
+import { isUtf8 } from "node:buffer";
+import type { Redis } from "ioredis";
+import { quarantineEntryKey, quarantineIndexKey, type Shards } from "../redis/keys.ts";
+import { defineScript } from "./define-script.ts";
+
+/** A genuine delivery that could not be taken as a fact, kept whole. */
+export interface Quarantined {
+  /** The fact's identity where one could be read, else `body/<sha256>`. */
+  readonly id: string;
+  readonly reason: string;
+  /** What did not fit, without values. */
+  readonly problems: readonly string[];
+  /** ISO 8601. */
+  readonly receivedAt: string;
+  readonly signedWith: string;
+  readonly body: Uint8Array;
+}
+
+export interface Quarantine {
+  /** Resolves once it is stored. */
+  keep(entry: Quarantined): Promise<void>;
+  get(id: string): Promise<Quarantined | undefined>;
+  count(): Promise<number>;
+}
+
+const keepInQuarantine = defineScript({
+  name: "keep-in-quarantine",
+  keys: ["entry", "index"],
+  args: ["id", "received_at", "content"],
+  reply: (raw) => raw === 1,
+});
+
+export function createQuarantine(redis: Redis, shards: Shards): Quarantine {
+  const shard = shards.first;
+  return {
+    async keep(entry) {
+      await keepInQuarantine(
+        redis,
+        { entry: quarantineEntryKey(shard, entry.id), index: quarantineIndexKey(shard) },
+        { id: entry.id, received_at: Date.parse(entry.receivedAt), content: encode(entry) },
+      );
+    },
+    async get(id) {
+      const content = await redis.get(quarantineEntryKey(shard, id));
+      return content === null ? undefined : decode(content);
+    },
+    count: () => redis.zcard(quarantineIndexKey(shard)),
+  };
+}
+
+/** Text stays readable; bytes that are no text are kept as Base64. */
+function encode({ body, ...rest }: Quarantined): string {
+  const encoding = isUtf8(body) ? "utf8" : "base64";
+  return JSON.stringify({ ...rest, encoding, body: Buffer.from(body).toString(encoding) });
+}
+
+function decode(content: string): Quarantined {
+  const { body, encoding, ...rest } = JSON.parse(content);
+  return { ...rest, body: Buffer.from(body, encoding) };
+}

@@ -1,0 +1,12 @@
+-- Keeps a delivery that could not be taken as a fact. The first arrival of an id stays.
+--   entry        string: the delivery as JSON
+--   index        sorted set: ids by time of arrival
+--   id           of the entry
+--   received_at  in ms
+--   content      of the entry
+-- Replies 1 when it is new, 0 when it was there.
+if redis.call('SET', entry, content, 'NX') then
+  redis.call('ZADD', index, received_at, id)
+  return 1
+end
+return 0

@@ -1,0 +1,61 @@
+import { type DestinationStream, type Logger, pino } from "pino";
+
+export type { Logger } from "pino";
+
+/**
+ * Names under which personal data and secrets travel through the project. What is logged by mistake under one of them,
+ * at the top or one or two levels down, does not reach the output.
+ */
+const SENSITIVE = [
+  "email",
+  "name",
+  "firstName",
+  "lastName",
+  "first_name",
+  "last_name",
+  "phone",
+  "text_reminder_number",
+  "answers",
+  "questions_and_answers",
+  "cancelUrl",
+  "rescheduleUrl",
+  "cancel_url",
+  "reschedule_url",
+  "body",
+  "payload",
+  "key",
+  "token",
+  "authorization",
+  "password",
+];
+
+/** JSON lines on standard output unless another sink is given. */
+export function createLogger(options: {
+  readonly app: string;
+  readonly level: string;
+  readonly sink?: DestinationStream;
+}): Logger {
+  return pino(
+    {
+      level: options.level,
+      base: { app: options.app },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: SENSITIVE.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[redacted]" },
+      serializers: { err: describeError },
+    },
+    options.sink ?? pino.destination({ dest: 1, sync: true }),
+  );
+}
+
+/**
+ * What a log line says of an error. Only these parts: ioredis puts the failed command with its arguments on its
+ * errors, and those hold whole deliveries.
+ */
+export function describeError(error: unknown): object {
+  if (!(error instanceof Error)) return { type: typeof error };
+  const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};
+  const errors = error instanceof AggregateError ? { errors: error.errors.map(describeError) } : {};
+  const cause = error.cause === undefined ? {} : { cause: describeError(error.cause) };
+  return { type: error.name, message: error.message, ...code, stack: error.stack, ...errors, ...cause };
+}

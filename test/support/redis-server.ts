@@ -1,0 +1,153 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { mkdirSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { until } from "./until.ts";
+
+/** A Redis of one's own, which can be killed, frozen and brought back. Keeps its data until it is stopped. */
+export interface RedisServer {
+  readonly url: string;
+  readonly port: number;
+  /** SIGKILL: as if the machine's process table had lost it. */
+  kill(): Promise<void>;
+  /** SIGSTOP: connections stay open and nothing answers. */
+  freeze(): void;
+  thaw(): void;
+  /** Starts it again on the same port with the same data, after `kill`. */
+  restart(): Promise<void>;
+  /** Ends it and removes its data. */
+  stop(): Promise<void>;
+}
+
+export interface RedisOptions {
+  readonly appendfsync?: "always" | "everysec";
+  /** Further settings, as on the command line: `["--maxmemory-policy", "allkeys-lru"]`. */
+  readonly settings?: readonly string[];
+}
+
+/** How to start servers, as found by scripts/bootstrap.mjs: a program, or "docker". */
+const launcher = () => process.env["TEST_REDIS_SERVER"] || "redis-server";
+
+const LOCAL = new URL("../../.local/", import.meta.url).pathname;
+const IMAGE = "redis:7-alpine";
+
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  const port = await freePort();
+  const dir = join(LOCAL, `redis-${port}-${randomUUID().slice(0, 8)}`);
+  mkdirSync(dir, { recursive: true });
+  const settings = ["--appendonly", "yes", "--appendfsync", options.appendfsync ?? "always", "--save", "", ...(options.settings ?? [])];
+  const server = launcher() === "docker" ? inContainer(port, dir, settings) : asProcess(launcher(), port, dir, settings);
+
+  // Whatever way this process ends, the server does not outlive it.
+  const end = () => server.endNow();
+  process.on("exit", end);
+  await server.start();
+  await untilAnswering(port);
+
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    kill: () => server.kill(),
+    freeze: () => server.freeze(),
+    thaw: () => server.thaw(),
+    async restart() {
+      await server.start();
+      await untilAnswering(port);
+    },
+    async stop() {
+      await server.kill();
+      server.endNow();
+      process.off("exit", end);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+interface Launched {
+  start(): Promise<void>;
+  kill(): Promise<void>;
+  freeze(): void;
+  thaw(): void;
+  /** Without waiting: called while this process exits. */
+  endNow(): void;
+}
+
+function asProcess(program: string, port: number, dir: string, settings: readonly string[]): Launched {
+  let child: ChildProcess | undefined;
+  return {
+    async start() {
+      const args = ["--port", String(port), "--bind", "127.0.0.1", "--dir", dir, ...settings];
+      // A process group of its own: Ctrl-C is for whoever started it, who then ends it when it is no longer needed.
+      child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"], detached: true });
+      await once(child, "spawn");
+    },
+    async kill() {
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, "exit");
+      child.kill("SIGKILL");
+      await exited;
+    },
+    freeze: () => child?.kill("SIGSTOP"),
+    thaw: () => child?.kill("SIGCONT"),
+    endNow: () => child?.kill("SIGKILL"),
+  };
+}
+
+function inContainer(port: number, dir: string, settings: readonly string[]): Launched {
+  const name = `calendly-worker-redis-${port}`;
+  let created = false;
+  return {
+    async start() {
+      if (created) return docker("start", name);
+      const publish = ["--publish", `127.0.0.1:${port}:6379`, "--volume", `${dir}:/data`];
+      docker("run", "--detach", "--name", name, ...publish, IMAGE, "redis-server", "--protected-mode", "no", ...settings);
+      created = true;
+    },
+    async kill() {
+      if (isRunning(name)) docker("kill", name);
+    },
+    freeze: () => docker("pause", name),
+    thaw: () => docker("unpause", name),
+    endNow: () => spawnSync("docker", ["rm", "--force", name], { stdio: "ignore" }),
+  };
+}
+
+function docker(...args: string[]): void {
+  const { status, stderr } = spawnSync("docker", args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`docker ${args[0]} failed: ${stderr}`);
+}
+
+function isRunning(name: string): boolean {
+  const { stdout } = spawnSync("docker", ["inspect", "--format", "{{.State.Running}}", name], { encoding: "utf8" });
+  return stdout.trim() === "true";
+}
+
+/** A port of the loopback address that nobody listens on at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("no port was given");
+  return address.port;
+}
+
+async function untilAnswering(port: number): Promise<void> {
+  await until(`Redis answers on port ${port}`, () => answersPing(port), { deadlineMs: 15_000 });
+}
+
+function answersPing(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
+    socket.setTimeout(1_000, () => finish(false));
+    socket.once("data", (data) => finish(data.toString().startsWith("+PONG")));
+    socket.once("error", () => finish(false));
+    function finish(answer: boolean) {
+      socket.destroy();
+      resolve(answer);
+    }
+  });
+}

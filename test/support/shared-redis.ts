@@ -1,0 +1,44 @@
+import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-worker/core/redis/connect";
+import { createLogger } from "@calendly-worker/core/telemetry/logger";
+
+export const silent = createLogger({ app: "test", level: "silent" });
+
+const CONNECT_DEADLINE_MS = 5_000;
+
+/** A connection of the test's own, ready to use. */
+export async function connectRedis(url: string): Promise<Redis> {
+  const redis = connectWorker(url, silent);
+  try {
+    await untilReady(redis, AbortSignal.timeout(CONNECT_DEADLINE_MS));
+  } catch (cause) {
+    disconnect(redis);
+    throw new Error(`the test's Redis could not be reached within ${CONNECT_DEADLINE_MS} ms`, { cause });
+  }
+  return redis;
+}
+
+/** The Redis that tests share. They leave what others wrote alone: it must not be flushed. */
+export function sharedRedisUrl(): string {
+  const url = process.env["TEST_REDIS_URL"];
+  if (!url) throw new Error("TEST_REDIS_URL is not set: run the tests with `npm test`");
+  return url;
+}
+
+/** Refuses a Redis that holds anything: it might be somebody's. */
+export async function assertEmpty(url: string): Promise<void> {
+  const redis = await connectRedis(url);
+  const keys = await redis.dbsize();
+  disconnect(redis);
+  if (keys > 0) {
+    throw new Error(`TEST_REDIS_URL must name an empty Redis, and this one holds ${keys} keys. Nothing was written to it.`);
+  }
+}
+
+/** Leaves a Redis that was empty at the start as it was found. */
+export async function removeOurKeys(url: string): Promise<void> {
+  const redis = await connectRedis(url);
+  for await (const keys of redis.scanStream({ match: "{calendly:*", count: 1_000 })) {
+    if (keys.length > 0) await redis.unlink(...keys);
+  }
+  disconnect(redis);
+}
