@@ -36,7 +36,12 @@ run();
 
 /** Installs the pinned packages with a pinned pnpm, exactly as the lockfile says. */
 function installPackages() {
-  const inputs = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json", ...projects.map((dir) => `${dir}/package.json`)];
+  const inputs = [
+    "pnpm-lock.yaml",
+    "pnpm-workspace.yaml",
+    "package.json",
+    ...projects.map((dir) => `${dir}/package.json`),
+  ];
   const stamp = join(root, "node_modules", ".bootstrap");
   const digest = digestOf(inputs);
   if (isStamped(stamp, digest) && nodeVersion().startsWith(NODE_VERSION)) return `unchanged, Node ${nodeVersion()}`;
@@ -62,7 +67,9 @@ function build() {
   ];
   const stamp = join(root, ".local", "build-stamp");
   const digest = digestOf(inputs);
-  const outputs = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor"].map((dir) => join(root, dir, "dist"));
+  const outputs = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor"].map((dir) =>
+    join(root, dir, "dist"),
+  );
   if (isStamped(stamp, digest) && outputs.every((dir) => existsSync(dir))) return "unchanged";
   must(join(bin, "node"), ["scripts/build.mjs"], "The build failed.");
   mkdirSync(join(root, ".local"), { recursive: true });
@@ -101,7 +108,9 @@ async function findRedis() {
 
 function redisOnPath() {
   const dirs = (process.env.PATH ?? "").split(delimiter);
-  return ["redis-server", "valkey-server"].flatMap((name) => dirs.map((dir) => join(dir, name))).find((file) => existsSync(file));
+  return ["redis-server", "valkey-server"]
+    .flatMap((name) => dirs.map((dir) => join(dir, name)))
+    .find((file) => existsSync(file));
 }
 
 function isDebian() {
@@ -112,7 +121,9 @@ function isDebian() {
 async function mayInstall() {
   if (!process.stdin.isTTY || process.env.CI) return true;
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await terminal.question("  redis     not found. Install the package redis-server with apt-get now? [Y/n] ");
+  const answer = await terminal.question(
+    "  redis     not found. Install the package redis-server with apt-get now? [Y/n] ",
+  );
   terminal.close();
   return !/^n/i.test(answer.trim());
 }
@@ -156,7 +167,11 @@ function filesIn(dir) {
 
 function digestOf(files) {
   const hash = createHash("sha256");
-  for (const file of files) hash.update(`${file}\0`).update(readFileSync(join(root, file))).update("\0");
+  for (const file of files)
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update("\0");
   return hash.digest("hex");
 }
 

@@ -72,7 +72,8 @@ function observe(child: ChildProcess): AppProcess {
     async untilLogged(msg, deadlineMs = 15_000) {
       const look = () => {
         const line = logs.find((candidate) => candidate.msg === msg);
-        if (line === undefined && child.exitCode !== null) throw new Error(`ended before logging "${msg}":\n${output()}`);
+        if (line === undefined && child.exitCode !== null)
+          throw new Error(`ended before logging "${msg}":\n${output()}`);
         return line;
       };
       return await until(`"${msg}" is logged`, look, { deadlineMs }).catch((error: Error) => {

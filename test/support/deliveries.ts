@@ -9,7 +9,11 @@ export interface Answer {
 }
 
 /** The header Calendly would send. Written here once more on purpose: it checks the product's own reading of the rule. */
-export function signatureHeader(body: string | Uint8Array, key = SIGNING_KEY, seconds = Math.floor(Date.now() / 1_000)): string {
+export function signatureHeader(
+  body: string | Uint8Array,
+  key = SIGNING_KEY,
+  seconds = Math.floor(Date.now() / 1_000),
+): string {
   const digest = createHmac("sha256", key).update(`${seconds}.`).update(body).digest("hex");
   return `t=${seconds},v1=${digest}`;
 }
@@ -18,7 +22,10 @@ export function signatureHeader(body: string | Uint8Array, key = SIGNING_KEY, se
 export async function deliver(
   url: string,
   body: string | Uint8Array<ArrayBuffer>,
-  { signature = signatureHeader(body), headers = {} }: { signature?: string | null; headers?: Record<string, string> } = {},
+  {
+    signature = signatureHeader(body),
+    headers = {},
+  }: { signature?: string | null; headers?: Record<string, string> } = {},
 ): Promise<Answer> {
   const response = await fetch(url, {
     method: "POST",

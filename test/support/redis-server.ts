@@ -37,8 +37,17 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const port = await freePort();
   const dir = join(LOCAL, `redis-${port}-${randomUUID().slice(0, 8)}`);
   mkdirSync(dir, { recursive: true });
-  const settings = ["--appendonly", "yes", "--appendfsync", options.appendfsync ?? "always", "--save", "", ...(options.settings ?? [])];
-  const server = launcher() === "docker" ? inContainer(port, dir, settings) : asProcess(launcher(), port, dir, settings);
+  const settings = [
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    options.appendfsync ?? "always",
+    "--save",
+    "",
+    ...(options.settings ?? []),
+  ];
+  const server =
+    launcher() === "docker" ? inContainer(port, dir, settings) : asProcess(launcher(), port, dir, settings);
 
   // Whatever way this process ends, the server does not outlive it.
   const end = () => server.endNow();
@@ -82,6 +91,7 @@ function asProcess(program: string, port: number, dir: string, settings: readonl
       // A process group of its own: Ctrl-C is for whoever started it, who then ends it when it is no longer needed.
       child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"], detached: true });
       await once(child, "spawn");
+      endWithUs(child);
     },
     async kill() {
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -95,6 +105,14 @@ function asProcess(program: string, port: number, dir: string, settings: readonl
   };
 }
 
+/** Kills the server also when this process is killed: the pipe to a waiting shell closes then. */
+function endWithUs(server: ChildProcess): void {
+  const script = `read -r never; kill -9 ${server.pid} 2>/dev/null`;
+  const guard = spawn("sh", ["-c", script], { stdio: ["pipe", "ignore", "ignore"], detached: true });
+  server.once("exit", () => guard.kill("SIGKILL"));
+  guard.unref();
+}
+
 function inContainer(port: number, dir: string, settings: readonly string[]): Launched {
   const name = `calendly-worker-redis-${port}`;
   let created = false;
@@ -102,7 +120,18 @@ function inContainer(port: number, dir: string, settings: readonly string[]): La
     async start() {
       if (created) return docker("start", name);
       const publish = ["--publish", `127.0.0.1:${port}:6379`, "--volume", `${dir}:/data`];
-      docker("run", "--detach", "--name", name, ...publish, IMAGE, "redis-server", "--protected-mode", "no", ...settings);
+      docker(
+        "run",
+        "--detach",
+        "--name",
+        name,
+        ...publish,
+        IMAGE,
+        "redis-server",
+        "--protected-mode",
+        "no",
+        ...settings,
+      );
       created = true;
     },
     async kill() {

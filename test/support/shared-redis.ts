@@ -30,7 +30,9 @@ export async function assertEmpty(url: string): Promise<void> {
   const keys = await redis.dbsize();
   disconnect(redis);
   if (keys > 0) {
-    throw new Error(`TEST_REDIS_URL must name an empty Redis, and this one holds ${keys} keys. Nothing was written to it.`);
+    throw new Error(
+      `TEST_REDIS_URL must name an empty Redis, and this one holds ${keys} keys. Nothing was written to it.`,
+    );
   }
 }
 

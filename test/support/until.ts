@@ -9,7 +9,8 @@ export async function until<T>(
   const end = performance.now() + deadlineMs;
   for (;;) {
     const result = await condition();
-    if (result !== undefined && result !== false && result !== null) return result as Exclude<T, undefined | false | null>;
+    if (result !== undefined && result !== false && result !== null)
+      return result as Exclude<T, undefined | false | null>;
     if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain until: ${what}`);
     await pause(everyMs);
   }

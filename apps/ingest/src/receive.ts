@@ -1,19 +1,26 @@
 import type { Reading } from "@calendly-worker/core/calendly/deliveries";
 import type { KeyName, SignatureError, Verdict } from "@calendly-worker/core/calendly/signature";
 
+/** What is said of every delivery that Calendly has signed. */
+interface Genuine {
+  /** The fact's identity, or `body/<sha256>`. */
+  readonly id: string;
+  readonly signedWith: KeyName;
+}
+
 /** How a delivery ended. Each kind has one HTTP status, see routes/webhook.ts. */
 export type Outcome =
-  | { readonly kind: "accepted"; readonly id: string }
-  | { readonly kind: "duplicate"; readonly id: string }
+  | ({ readonly kind: "accepted" } & Genuine)
+  | ({ readonly kind: "duplicate" } & Genuine)
   /** Genuine, but of a type that nobody handles. */
-  | { readonly kind: "ignored"; readonly id: string }
+  | ({ readonly kind: "ignored" } & Genuine)
   /** Genuine, but not readable: kept whole for ops. */
-  | { readonly kind: "quarantined"; readonly id: string }
+  | ({ readonly kind: "quarantined" } & Genuine)
   /** Genuine, but too late to be trusted: kept as a hint. */
-  | { readonly kind: "deferred"; readonly id: string }
+  | ({ readonly kind: "deferred" } & Genuine)
   | { readonly kind: "refused"; readonly code: SignatureError }
   /** Redis did not take it: Calendly tries again. */
-  | { readonly kind: "unavailable"; readonly cause: unknown };
+  | { readonly kind: "unavailable"; readonly err: unknown };
 
 export type Fact = Extract<Reading, { kind: "fact" }>;
 export type Unreadable = Extract<Reading, { kind: "unreadable" }>;
@@ -56,21 +63,21 @@ export async function receive(ports: Ports, request: Request): Promise<Outcome> 
     return verdict.kind === "late"
       ? await receiveLate(ports, reading, arrival, verdict.signedAt)
       : await receiveInTime(ports, reading, arrival);
-  } catch (cause) {
-    return { kind: "unavailable", cause };
+  } catch (err) {
+    return { kind: "unavailable", err };
   }
 }
 
 async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): Promise<Outcome> {
-  const { identity: id } = reading;
+  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith };
   switch (reading.kind) {
     case "unhandled":
-      return { kind: "ignored", id };
+      return { kind: "ignored", ...genuine };
     case "unreadable":
       await ports.quarantine(reading, arrival);
-      return { kind: "quarantined", id };
+      return { kind: "quarantined", ...genuine };
     case "fact":
-      return { kind: (await ports.enqueue(reading, arrival)) === "new" ? "accepted" : "duplicate", id };
+      return { kind: (await ports.enqueue(reading, arrival)) === "new" ? "accepted" : "duplicate", ...genuine };
   }
 }
 
@@ -79,10 +86,10 @@ async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): 
  * for is left to ops.
  */
 async function receiveLate(ports: Ports, reading: Reading, arrival: Arrival, signedAt: number): Promise<Outcome> {
-  const { identity: id } = reading;
+  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith };
   switch (reading.kind) {
     case "unhandled":
-      return { kind: "ignored", id };
+      return { kind: "ignored", ...genuine };
     case "unreadable":
       await ports.quarantine({ ...reading, reason: "late" }, arrival);
       break;
@@ -90,6 +97,6 @@ async function receiveLate(ports: Ports, reading: Reading, arrival: Arrival, sig
       await ports.hint(reading, signedAt);
   }
   return ports.lateDeliveries === "defer"
-    ? { kind: "deferred", id }
+    ? { kind: "deferred", ...genuine }
     : { kind: "refused", code: "timestamp_outside_window" };
 }

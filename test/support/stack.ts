@@ -1,0 +1,93 @@
+import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
+import type { OutcomeEvent } from "@calendly-worker/core/outcomes/stream-entry";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import { type AppProcess, startApp, type Variables } from "./app-process.ts";
+import { SIGNING_KEY } from "./deliveries.ts";
+import { connectRedis } from "./shared-redis.ts";
+import { until } from "./until.ts";
+
+export const WEBHOOK_PATH = "/api/webhooks/calendly";
+
+export interface Ingest extends AppProcess {
+  readonly baseUrl: string;
+  readonly webhookUrl: string;
+}
+
+/** An ingest on a port of its own, listening. It need not be ready yet. */
+export async function startIngest(redisUrl: string, variables: Variables = {}): Promise<Ingest> {
+  const app = startApp("ingest", {
+    REDIS_URL: redisUrl,
+    INGEST_HOST: "127.0.0.1",
+    INGEST_PORT: "0",
+    CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
+    ...variables,
+  });
+  const { url } = await app.untilLogged("listening");
+  return { ...app, baseUrl: String(url), webhookUrl: `${url}${WEBHOOK_PATH}` };
+}
+
+/** A worker with short locks, so that what a killed one leaves is taken over soon. */
+export function startWorker(redisUrl: string, variables: Variables = {}): AppProcess {
+  return startApp("worker", {
+    REDIS_URL: redisUrl,
+    WORKER_PORT: "0",
+    WORKER_JOB_LOCK_DURATION: "1000",
+    WORKER_STALLED_CHECK_INTERVAL: "500",
+    CALENDLY_API_TOKEN: "test-token-not-a-secret",
+    ...variables,
+  });
+}
+
+export interface OutcomeLog {
+  /** All outcomes published since this log was opened, in order. */
+  all(): Promise<OutcomeEvent[]>;
+  /** Waits until these outcomes, by id, are there; gives all outcomes since the opening. */
+  untilThere(ids: readonly string[], deadlineMs?: number): Promise<OutcomeEvent[]>;
+}
+
+/** The outcomes from now on; what was in the stream before belongs to others. */
+export async function openOutcomeLog(redis: Redis): Promise<OutcomeLog> {
+  const shard = createShards(1).first;
+  const before = await readOutcomes(redis, shard, "0", 1_000_000);
+  const start = before.at(-1)?.streamId ?? "0";
+  const all = async () => (await readOutcomes(redis, shard, start, 1_000_000)).map(({ event }) => event);
+  return {
+    all,
+    async untilThere(ids, deadlineMs = 20_000) {
+      const complete = async () => {
+        const events = await all();
+        const there = new Set(events.map(({ id }) => id));
+        return ids.every((id) => there.has(id)) ? events : undefined;
+      };
+      return await until(`the outcomes ${ids.slice(0, 3).join(", ")}… are there`, complete, { deadlineMs });
+    },
+  };
+}
+
+export interface Stack {
+  readonly ingest: Ingest;
+  readonly worker: AppProcess;
+  readonly redis: Redis;
+  readonly outcomes: OutcomeLog;
+  stop(): Promise<void>;
+}
+
+/** Ingest and worker, ready, and a look at what they publish. */
+export async function startStack(redisUrl: string, variables: Variables = {}): Promise<Stack> {
+  const redis = await connectRedis(redisUrl);
+  const outcomes = await openOutcomeLog(redis);
+  const worker = startWorker(redisUrl, variables);
+  const ingest = await startIngest(redisUrl, variables);
+  await Promise.all([ingest.untilLogged("ready for deliveries"), worker.untilLogged("taking jobs")]);
+  return {
+    ingest,
+    worker,
+    redis,
+    outcomes,
+    async stop() {
+      disconnect(redis);
+      await Promise.all([ingest.end(), worker.end()]);
+    },
+  };
+}
