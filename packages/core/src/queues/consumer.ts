@@ -51,7 +51,7 @@ export function createConsumer<Contract extends QueueContract>(ports: {
   async function run(job: Job, _token: string | undefined, signal = new AbortController().signal): Promise<string> {
     const startedAt = performance.now();
     const attempt = job.attemptsMade + 1;
-    const jobLog = log.child({ job: job.name, jobId: job.id, attempt });
+    let jobLog = log.child({ job: job.name, jobId: job.id, attempt });
     let result = "failed";
     try {
       const data = contract.data.safeParse(job.data);
@@ -61,6 +61,7 @@ export function createConsumer<Contract extends QueueContract>(ports: {
           `the job's data does not fit the contract of ${contract.name}: ${problems.join("; ")}`,
         );
       }
+      jobLog = jobLog.child({ identity: contract.identity(data.data) });
       const context: JobContext = { id: job.id ?? "", name: job.name, attempt, signal, log: jobLog };
       result = await handle(data.data as DataOf<Contract>, context);
       return result;

@@ -1,0 +1,66 @@
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+
+/** Stands between a client and a server on loopback, and can stop at a chosen byte sequence. */
+export interface TcpProxy {
+  readonly port: number;
+  /**
+   * From now on, stops the connection on which the client sends these bytes: before they reach the server, or after the
+   * server has answered them but before the client hears of it. Resolves when that has happened.
+   */
+  holdAt(bytes: string, when: "before" | "after"): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+  const sockets = new Set<Socket>();
+  let trap: { readonly bytes: string; readonly when: "before" | "after"; readonly sprung: () => void } | undefined;
+
+  const server = createServer((client) => {
+    const target = connect(targetPort, "127.0.0.1");
+    let answering: (() => void) | undefined;
+    for (const socket of [client, target]) {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        sockets.delete(socket);
+        client.destroy();
+        target.destroy();
+      });
+    }
+    client.on("data", (data) => {
+      if (trap !== undefined && data.includes(trap.bytes)) {
+        const { when, sprung } = trap;
+        trap = undefined;
+        if (when === "before") {
+          client.pause();
+          sprung();
+          return;
+        }
+        answering = sprung;
+      }
+      target.write(data);
+    });
+    target.on("data", (data) => {
+      if (answering === undefined) client.write(data);
+      else answering();
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the proxy got no port");
+
+  return {
+    port: address.port,
+    holdAt: (bytes, when) =>
+      new Promise((resolve) => {
+        trap = { bytes, when, sprung: resolve };
+      }),
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
