@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { Redis, type RedisOptions } from "ioredis";
 import type { Logger } from "../telemetry/logger.ts";
 
@@ -26,9 +25,19 @@ export function connectWorker(url: string, log: Logger): Redis {
   return observed(new Redis(url, { ...RECONNECTING, maxRetriesPerRequest: null }), log);
 }
 
-/** Resolves when commands can be sent; rejects when `signal` aborts first. */
+/** Resolves when commands can be sent, however long that takes; rejects when `signal` aborts first. */
 export async function untilReady(redis: Redis, signal: AbortSignal): Promise<void> {
-  if (redis.status !== "ready") await once(redis, "ready", { signal });
+  signal.throwIfAborted();
+  if (redis.status === "ready") return;
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const aborted = () => reject(signal.reason);
+  // Not events.once: that gives up at the first "error", which only says that this attempt to connect has failed.
+  redis.once("ready", resolve);
+  signal.addEventListener("abort", aborted, { once: true });
+  await promise.finally(() => {
+    redis.off("ready", resolve);
+    signal.removeEventListener("abort", aborted);
+  });
 }
 
 export function disconnect(redis: Redis): void {
