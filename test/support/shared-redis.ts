@@ -1,7 +1,7 @@
 import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-worker/core/redis/connect";
-import { createLogger } from "@calendly-worker/core/telemetry/logger";
+import { createLogger, type Logger } from "@calendly-worker/core/telemetry/logger";
 
-export const silent = createLogger({ app: "test", level: "silent" });
+export const silent: Logger = createLogger({ app: "test", level: "silent" });
 
 const CONNECT_DEADLINE_MS = 5_000;
 

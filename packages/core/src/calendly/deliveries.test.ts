@@ -109,7 +109,7 @@ describe("a body that cannot be read", () => {
       reason: "payload_invalid",
       identity: "invitee.created/8a9b7c6d-1e2f-4031-8abc-d4e5f6071101",
     });
-    const problems = (reading as { problems: string[] }).problems.join("\n");
+    const problems = (reading as { problems: readonly string[] }).problems.join("\n");
     expect(problems).toContain("status: ");
     expect(problems).toContain("scheduled_event.start_time: ");
     expect(problems).not.toContain("secret");

@@ -25,6 +25,7 @@ export const variables = {
     ...secret,
     secret: true,
     requiredBy: ["worker"],
+    reserved: true,
     description: "Primary Calendly API token.",
   },
   CALENDLY_API_TOKEN_SECONDARY: {
