@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { type Job, UnrecoverableError, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { isConnectionError } from "../redis/connect.ts";
@@ -48,8 +49,13 @@ export function createConsumer<Contract extends QueueContract>(ports: {
   const { contract, shard, handle } = ports;
   const log = ports.log.child({ queue: contract.name, shard: shard.index });
 
+  let active = 0;
+  /** Resolves once the worker is closing and its last job has ended. */
+  const noneActive = Promise.withResolvers<void>();
+
   async function run(job: Job, _token: string | undefined, signal = new AbortController().signal): Promise<string> {
     const startedAt = performance.now();
+    active += 1;
     const attempt = job.attemptsMade + 1;
     let jobLog = log.child({ job: job.name, jobId: job.id, attempt });
     let result = "failed";
@@ -73,6 +79,8 @@ export function createConsumer<Contract extends QueueContract>(ports: {
       jobLog.warn({ err, attemptsLeft: Math.max(contract.attempts - attempt, 0) }, "job failed");
       throw err;
     } finally {
+      active -= 1;
+      if (active === 0 && worker.closing !== undefined) noneActive.resolve();
       jobLog.info({ result, ms: Math.round(performance.now() - startedAt) }, "job done");
     }
   }
@@ -93,26 +101,26 @@ export function createConsumer<Contract extends QueueContract>(ports: {
   return {
     isRunning: () => worker.isRunning() && !worker.isPaused(),
     async close(deadlineMs) {
-      const handBack = setTimeout(() => {
-        log.warn({ deadlineMs }, "jobs did not finish in time, handing them back");
-        worker.cancelAllJobs("the worker stops");
-      }, deadlineMs);
+      const closing = worker.close();
       // With Redis away, close() never returns; the jobs' locks run out and another worker takes them.
-      const giveUp = new AbortController();
-      const timer = setTimeout(() => giveUp.abort(), deadlineMs + HAND_BACK_MS);
-      try {
-        await Promise.race([worker.close(), aborted(giveUp.signal)]);
-      } finally {
-        clearTimeout(handBack);
-        clearTimeout(timer);
-      }
+      const finished = Promise.race([closing, noneActive.promise.then(() => pause(HAND_BACK_MS))]);
+      if (active === 0) noneActive.resolve();
+      if (await settledWithin(deadlineMs, finished)) return;
+      log.warn({ deadlineMs, active }, "jobs did not finish in time, handing them back");
+      worker.cancelAllJobs("the worker stops");
+      await settledWithin(HAND_BACK_MS, closing);
     },
   };
 }
 
-/** Time that handing jobs back may take before the worker leaves without. */
+/** Time that handing jobs back, or saying goodbye to Redis, may take before the worker leaves without. */
 const HAND_BACK_MS = 1_000;
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+/** Whether the promise resolves in time. */
+async function settledWithin(ms: number, pending: Promise<unknown>): Promise<boolean> {
+  const timer = new AbortController();
+  const late = pause(ms, false, { signal: timer.signal }).catch(() => false);
+  const inTime = await Promise.race([pending.then(() => true), late]);
+  timer.abort();
+  return inTime;
 }

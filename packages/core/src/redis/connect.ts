@@ -47,7 +47,7 @@ export function disconnect(redis: Redis): void {
 /** Whether an error says no more than that Redis is away. */
 export function isConnectionError(error: Error): boolean {
   const code = "code" in error ? String(error.code) : "";
-  return /^E[A-Z]+$/.test(code) || /connection is closed|stream isn't writeable/i.test(error.message);
+  return /^E[A-Z_]+$/.test(code) || /connection is closed|stream isn't writeable/i.test(error.message);
 }
 
 /** Says once that Redis went away and once that it is back, not at every attempt in between. */

@@ -1,0 +1,61 @@
+import type { OutcomeEvent } from "@calendly-worker/core/outcomes/stream-entry";
+import type { Delivery } from "./day.ts";
+
+// Lines for a terminal of 100 columns.
+
+const DELIVERY_COLUMNS = [20, 10, 34] as const;
+const OUTCOME_COLUMNS = [20, 10, 12, 18, 26] as const;
+
+export function say(line = ""): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function row(cells: readonly string[], widths: readonly number[], indent: string): string {
+  return `${indent}${cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join("  ")}`.trimEnd();
+}
+
+/** Ids are long and random; their first eight characters tell them apart here. */
+const short = (id: string) => id.slice(0, 8);
+
+export function sayTitle(title: string): void {
+  say(`\n  ${title}`);
+}
+
+export function sayDelivery({ event, invitee, answer }: Delivery): void {
+  say(row([event, short(invitee), answer], DELIVERY_COLUMNS, "    → "));
+}
+
+export function sayOutcome({ type, subject, data }: OutcomeEvent): void {
+  const { start, sequence } = data.booking;
+  say(row([type, short(subject), `#${sequence}, ${instant(start)}`], DELIVERY_COLUMNS, "    ⇐ "));
+}
+
+export function sayOutcomeTable(events: readonly OutcomeEvent[]): void {
+  say("\nOutcomes, as internal services read them\n");
+  say(row(["type", "booking", "who", "when (UTC)", "before"], OUTCOME_COLUMNS, "  "));
+  say(
+    row(
+      OUTCOME_COLUMNS.map((width) => "─".repeat(width)),
+      OUTCOME_COLUMNS,
+      "  ",
+    ),
+  );
+  for (const { type, subject, data } of events) {
+    const before = data.previous
+      ? instant(data.previous.start)
+      : data.cancellation
+        ? `canceled by ${data.cancellation.byType}`
+        : "";
+    say(
+      row(
+        [type, short(subject), data.booking.invitee.name ?? "", instant(data.booking.start), before],
+        OUTCOME_COLUMNS,
+        "  ",
+      ),
+    );
+  }
+}
+
+function instant(time: string): string {
+  return time.slice(0, 16).replace("T", " ");
+}

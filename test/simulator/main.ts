@@ -1,0 +1,98 @@
+import { parseArgs } from "node:util";
+import { DEMO_TOKEN, type Simulator, startSimulator } from "./simulator.ts";
+
+const HELP = `Calendly in a box: its API, and deliveries to whoever subscribes.
+
+Usage: pnpm simulator [options]
+
+  --port <number>          port to listen on; 0 takes a free one (default 4010)
+  --host <address>         address to listen on (default 127.0.0.1)
+  --seed <number>          makes a run repeatable: ids and random choices follow from it (default 1)
+  --speed <factor>         how fast retries, the 24 hours and rate-limit windows run;
+                           1 is real time, 1440 a day in a minute (default 1)
+  --token <token>          the valid API token (default ${DEMO_TOKEN})
+  --rate-limit <requests>  requests a minute of the simulator's schedule (default 500)
+  --webhook-url <url>      subscribes this address at the start, for the whole organization
+  --signing-key <key>      key that its deliveries are signed with; needed with --webhook-url
+  --help                   this text
+`;
+
+/** A second signal counts only after this: a terminal and a package manager may both pass on one Ctrl-C. */
+const SECOND_SIGNAL_MS = 1_000;
+
+async function start(): Promise<Simulator> {
+  const { values } = parseArgs({
+    options: {
+      port: { type: "string", default: "4010" },
+      host: { type: "string", default: "127.0.0.1" },
+      seed: { type: "string", default: "1" },
+      speed: { type: "string", default: "1" },
+      token: { type: "string", default: DEMO_TOKEN },
+      "rate-limit": { type: "string", default: "500" },
+      "webhook-url": { type: "string" },
+      "signing-key": { type: "string" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    process.exit(0);
+  }
+  const simulator = await startSimulator({
+    port: numberOf("port", values.port, 0),
+    host: values.host,
+    seed: numberOf("seed", values.seed, 0),
+    speed: numberOf("speed", values.speed, 0.001),
+    rateLimit: numberOf("rate-limit", values["rate-limit"], 1),
+    token: values.token,
+    onAttempt({ sentAt, event, about, status, body, error, attempt, ms }) {
+      const answer = error ?? `${status} ${answerIn(body)}`;
+      const what = about.split("/").at(-1);
+      process.stdout.write(`${sentAt.slice(11, 23)}  ${event}  ${what}  try ${attempt}  ${answer}  ${ms} ms\n`);
+    },
+  });
+  const [url, key] = [values["webhook-url"], values["signing-key"]];
+  if ((url === undefined) !== (key === undefined)) throw new Error("--webhook-url and --signing-key go together");
+  if (url !== undefined && key !== undefined) simulator.subscribe(url, key);
+  return simulator;
+}
+
+function numberOf(option: string, text: string, least: number): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= least))
+    throw new Error(`--${option}: expected a number, ${least} or more, got "${text}"`);
+  return value;
+}
+
+function answerIn(body: unknown): string {
+  if (typeof body !== "object" || body === null) return "";
+  const { status, error } = body as { status?: string; error?: { code?: string } };
+  return status ?? error?.code ?? "";
+}
+
+try {
+  const simulator = await start();
+  process.stdout.write(`listening on ${simulator.url}
+
+  curl ${simulator.url}/_simulator                     what there is, and every call
+  curl -H 'Authorization: Bearer <token>' ${simulator.url}/users/me
+  curl ${simulator.url}/_simulator/book --json '{"eventType":"intro","start":"2030-01-15T15:00:00Z",
+       "name":"Priya Nair","email":"priya.nair@acme-corp.example"}'
+
+`);
+  let stoppingSince: number | undefined;
+  const stop = () => {
+    if (stoppingSince !== undefined && performance.now() - stoppingSince > SECOND_SIGNAL_MS) process.exit(1);
+    if (stoppingSince !== undefined) return;
+    stoppingSince = performance.now();
+    void simulator.close().then(() => process.exit(0));
+  };
+  for (const event of ["SIGINT", "SIGTERM", "disconnect"]) process.on(event, stop);
+} catch (error) {
+  const taken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(
+    `${taken ? `the port is taken by another process: ${message}` : message}\nSee pnpm simulator --help.\n`,
+  );
+  process.exit(1);
+}
