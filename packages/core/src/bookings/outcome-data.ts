@@ -1,6 +1,7 @@
 import type { Cancellation, EventFields, Host, InviteeFields, Origin } from "./facts.ts";
 import { fieldValue, type InviteeKnowledge, type Stamped } from "./knowledge.ts";
-import type { OutcomeType } from "./outcomes.ts";
+
+export type OutcomeType = "booking.confirmed" | "booking.rescheduled" | "booking.canceled";
 
 /** Null means that Calendly gave none. */
 export interface OutcomeData {

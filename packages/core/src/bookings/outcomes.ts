@@ -1,9 +1,7 @@
 import { type Booking, chainOf } from "./booking.ts";
 import type { Origin } from "./facts.ts";
 import { fieldValue, type InviteeKnowledge } from "./knowledge.ts";
-import { type OutcomeData, outcomeData } from "./outcome-data.ts";
-
-export type OutcomeType = "booking.confirmed" | "booking.rescheduled" | "booking.canceled";
+import { type OutcomeData, type OutcomeType, outcomeData } from "./outcome-data.ts";
 
 /** What internal services are told. `id` is derived from the invitee, so that a rebuild gives the same ones. */
 export interface Outcome {

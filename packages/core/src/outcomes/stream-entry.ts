@@ -1,4 +1,5 @@
-import type { Outcome, OutcomeType } from "../bookings/outcomes.ts";
+import type { OutcomeType } from "../bookings/outcome-data.ts";
+import type { Outcome } from "../bookings/outcomes.ts";
 
 /** A CloudEvents 1.0 event in JSON format (https://github.com/cloudevents/spec). */
 export interface OutcomeEvent {
