@@ -35,8 +35,6 @@ const IMAGE = "redis:7-alpine";
 
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const port = await freePort();
-  const dir = join(LOCAL, `redis-${port}-${randomUUID().slice(0, 8)}`);
-  mkdirSync(dir, { recursive: true });
   const settings = [
     "--appendonly",
     "yes",
@@ -46,8 +44,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     "",
     ...(options.settings ?? []),
   ];
-  const server =
-    launcher() === "docker" ? inContainer(port, dir, settings) : asProcess(launcher(), port, dir, settings);
+  const server = launcher() === "docker" ? inContainer(port, settings) : asProcess(launcher(), port, settings);
 
   // Whatever way this process ends, the server does not outlive it.
   const end = () => server.endNow();
@@ -69,7 +66,6 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       await server.kill();
       server.endNow();
       process.off("exit", end);
-      rmSync(dir, { recursive: true, force: true });
     },
   };
 }
@@ -79,11 +75,13 @@ interface Launched {
   kill(): Promise<void>;
   freeze(): void;
   thaw(): void;
-  /** Without waiting: called while this process exits. */
+  /** Kills it and removes its data, without waiting: called while this process exits. */
   endNow(): void;
 }
 
-function asProcess(program: string, port: number, dir: string, settings: readonly string[]): Launched {
+function asProcess(program: string, port: number, settings: readonly string[]): Launched {
+  const dir = join(LOCAL, `redis-${port}-${randomUUID().slice(0, 8)}`);
+  mkdirSync(dir, { recursive: true });
   let child: ChildProcess | undefined;
   return {
     async start() {
@@ -91,7 +89,8 @@ function asProcess(program: string, port: number, dir: string, settings: readonl
       // A process group of its own: Ctrl-C is for whoever started it, who then ends it when it is no longer needed.
       child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"], detached: true });
       await once(child, "spawn");
-      endWithUs(child);
+      const guard = guardWith(`kill -9 ${child.pid}; rm -rf '${dir}'`);
+      child.once("exit", () => guard.kill("SIGKILL"));
     },
     async kill() {
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -101,25 +100,21 @@ function asProcess(program: string, port: number, dir: string, settings: readonl
     },
     freeze: () => child?.kill("SIGSTOP"),
     thaw: () => child?.kill("SIGCONT"),
-    endNow: () => child?.kill("SIGKILL"),
+    endNow() {
+      child?.kill("SIGKILL");
+      rmSync(dir, { recursive: true, force: true });
+    },
   };
 }
 
-/** Kills the server also when this process is killed: the pipe to a waiting shell closes then. */
-function endWithUs(server: ChildProcess): void {
-  const script = `read -r never; kill -9 ${server.pid} 2>/dev/null`;
-  const guard = spawn("sh", ["-c", script], { stdio: ["pipe", "ignore", "ignore"], detached: true });
-  server.once("exit", () => guard.kill("SIGKILL"));
-  guard.unref();
-}
-
-function inContainer(port: number, dir: string, settings: readonly string[]): Launched {
+function inContainer(port: number, settings: readonly string[]): Launched {
   const name = `calendly-worker-redis-${port}`;
-  let created = false;
+  const remove = ["rm", "--force", "--volumes", name];
+  let guard: ChildProcess | undefined;
   return {
     async start() {
-      if (created) return docker("start", name);
-      const publish = ["--publish", `127.0.0.1:${port}:6379`, "--volume", `${dir}:/data`];
+      if (guard !== undefined) return docker("start", name);
+      const publish = ["--publish", `127.0.0.1:${port}:6379`, "--volume", "/data", "--workdir", "/data"];
       docker(
         "run",
         "--detach",
@@ -132,15 +127,26 @@ function inContainer(port: number, dir: string, settings: readonly string[]): La
         "no",
         ...settings,
       );
-      created = true;
+      guard = guardWith(`docker ${remove.join(" ")}`);
     },
     async kill() {
       if (isRunning(name)) docker("kill", name);
     },
     freeze: () => docker("pause", name),
     thaw: () => docker("unpause", name),
-    endNow: () => spawnSync("docker", ["rm", "--force", name], { stdio: "ignore" }),
+    endNow() {
+      spawnSync("docker", remove, { stdio: "ignore" });
+      guard?.kill("SIGKILL");
+    },
   };
+}
+
+/** Runs a command when this process is killed: the pipe to a waiting shell closes then. */
+function guardWith(command: string): ChildProcess {
+  const script = `read -r never; ${command} >/dev/null 2>&1`;
+  const guard = spawn("sh", ["-c", script], { stdio: ["pipe", "ignore", "ignore"], detached: true });
+  guard.unref();
+  return guard;
 }
 
 function docker(...args: string[]): void {
@@ -153,15 +159,23 @@ function isRunning(name: string): boolean {
   return stdout.trim() === "true";
 }
 
-/** A port of the loopback address that nobody listens on at the moment. */
+/**
+ * A port of the loopback address that nobody listens on at the moment. Below the range that outgoing connections take
+ * theirs from, or else one of those could take it before it is used.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port was given");
-  return address.port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    try {
+      await once(server, "listening");
+    } catch {
+      continue;
+    }
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 async function untilAnswering(port: number): Promise<void> {
