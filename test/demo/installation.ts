@@ -72,7 +72,7 @@ async function start(lifecycle: Lifecycle): Promise<Omit<Installation, "stop">> 
       { what: "worker, ready?", how: `curl ${String(workerUrl)}/readyz` },
       { what: "outcomes", how: `redis-cli -p ${new URL(redisUrl).port || 6379} XRANGE '{calendly:0}:outcomes' - +` },
     ],
-    jobsDone: () => worker.logs.filter(({ msg }) => msg === "job done").length,
+    jobsDone: () => worker.logs.filter(({ msg }) => msg === "job ended").length,
     lastLines: () =>
       Object.entries(apps)
         .map(([name, app]) => `--- ${name}\n${app.output().split("\n").slice(-15).join("\n")}`)

@@ -5,7 +5,8 @@ import { createdBody, newInvitee } from "../support/bookings.ts";
 import { type Answer, deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis } from "../support/shared-redis.ts";
-import { startIngest, startStack, startWorker } from "../support/stack.ts";
+import { openOutcomeLog, startIngest, startStack, startWorker } from "../support/stack.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
 const cleanUps: (() => unknown)[] = [];
@@ -118,6 +119,22 @@ describe("while Redis is away", () => {
     await server.restart();
     await untilAnswered(ingest.webhookUrl, createdBody(invitee));
     await worker.untilLogged("published");
+  });
+
+  test("gone without a word, its connections open: both apps give them up and work on new ones", async () => {
+    const server = await startServer();
+    const proxy = later(await startTcpProxy(server.port), (owned) => owned.close());
+    const stack = await startStack(`redis://127.0.0.1:${proxy.port}`);
+    own(stack.ingest);
+    own(stack.worker);
+    later(stack.redis, disconnect);
+    const outcomes = await openOutcomeLog(later(await connectRedis(server.url), disconnect));
+    proxy.swallow();
+    const invitee = newInvitee();
+    expectUnavailable(await timed(() => deliver(stack.ingest.webhookUrl, createdBody(invitee))));
+    await stack.ingest.untilLogged("redis is not reachable, trying again", 20_000);
+    await untilAnswered(stack.ingest.webhookUrl, createdBody(invitee));
+    await outcomes.untilThere([`${invitee.id}.confirmed`], 40_000);
   });
 
   test("both apps stop soon when told to, as nothing is in flight", async () => {

@@ -55,7 +55,7 @@ describe("a worker that is killed in the middle of a job", () => {
       const successor = startWorker(server.url);
       workers.push(successor);
       await successor.untilLogged("took over a job whose worker went silent");
-      await successor.untilLogged("job done");
+      await successor.untilLogged("job ended");
       const ids = (await stack.outcomes.all()).filter(({ subject }) => subject === invitee.id).map(({ id }) => id);
       expect(ids).toEqual([`${invitee.id}.confirmed`, `${invitee.id}.canceled`]);
     },
@@ -84,7 +84,7 @@ test("a worker that is told to stop finishes its jobs first", async () => {
   await Promise.all(invitees.map((invitee) => send(createdBody(invitee))));
   await stack.worker.end("SIGTERM");
   expect(await stack.worker.exited).toEqual({ code: 0, signal: null });
-  const started = stack.worker.logs.filter(({ msg }) => msg === "job done");
+  const started = stack.worker.logs.filter(({ msg }) => msg === "job ended");
   expect(started.every((line) => line["result"] === "folded")).toBe(true);
   workers.push(startWorker(server.url));
   const ids = invitees.map(({ id }) => `${id}.confirmed`);

@@ -31,7 +31,7 @@ const untilDone = (invitee: Invitee, result: string) =>
   until(`the job ended as ${result}`, () =>
     stack.worker.logs.some(
       (line) =>
-        line.msg === "job done" && line["identity"] === `invitee.created/${invitee.id}` && line["result"] === result,
+        line.msg === "job ended" && line["identity"] === `invitee.created/${invitee.id}` && line["result"] === result,
     ),
   );
 

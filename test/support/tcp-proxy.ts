@@ -9,11 +9,14 @@ export interface TcpProxy {
    * server has answered them but before the client hears of it. Resolves when that has happened.
    */
   holdAt(bytes: string, when: "before" | "after"): Promise<void>;
+  /** From now on, what comes on the connections that are open goes nowhere, as if the other machine were gone. */
+  swallow(): void;
   close(): Promise<void>;
 }
 
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
+  const swallowed = new Set<Socket>();
   let trap: { readonly bytes: string; readonly when: "before" | "after"; readonly sprung: () => void } | undefined;
 
   const server = createServer((client) => {
@@ -29,6 +32,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       });
     }
     client.on("data", (data) => {
+      if (swallowed.has(client)) return;
       if (trap !== undefined && data.includes(trap.bytes)) {
         const { when, sprung } = trap;
         trap = undefined;
@@ -42,6 +46,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       target.write(data);
     });
     target.on("data", (data) => {
+      if (swallowed.has(target)) return;
       if (answering === undefined) client.write(data);
       else answering();
     });
@@ -57,6 +62,9 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       new Promise((resolve) => {
         trap = { bytes, when, sprung: resolve };
       }),
+    swallow() {
+      for (const socket of sockets) swallowed.add(socket);
+    },
     async close() {
       for (const socket of sockets) socket.destroy();
       server.close();

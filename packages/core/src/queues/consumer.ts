@@ -81,7 +81,7 @@ export function createConsumer<Contract extends QueueContract>(ports: {
     } finally {
       active -= 1;
       if (active === 0 && worker.closing !== undefined) noneActive.resolve();
-      jobLog.info({ result, ms: Math.round(performance.now() - startedAt) }, "job done");
+      jobLog.info({ result, ms: Math.round(performance.now() - startedAt) }, "job ended");
     }
   }
 

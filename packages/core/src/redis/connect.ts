@@ -3,7 +3,10 @@ import type { Logger } from "../telemetry/logger.ts";
 
 export type { Redis } from "ioredis";
 
-/** Shared by both kinds of connection: come back fast after Redis does, for as long as it takes. */
+/**
+ * Shared by both kinds of connection: come back fast after Redis does, for as long as it takes. Each also has a time after
+ * which a connection that answers nothing is given up, as nobody says so when the machine at its other end is gone.
+ */
 const RECONNECTING = {
   connectTimeout: 5_000,
   keepAlive: 10_000,
@@ -20,9 +23,12 @@ export function connectProducer(url: string, log: Logger): Redis {
   );
 }
 
-/** A worker has time: its commands wait until Redis is back. BullMQ demands `maxRetriesPerRequest: null`. */
+/**
+ * A worker has time: its commands wait until Redis is back. BullMQ demands `maxRetriesPerRequest: null`, and makes a second
+ * connection like this one to block on, for ten seconds at most.
+ */
 export function connectWorker(url: string, log: Logger): Redis {
-  return observed(new Redis(url, { ...RECONNECTING, maxRetriesPerRequest: null }), log);
+  return observed(new Redis(url, { ...RECONNECTING, socketTimeout: 20_000, maxRetriesPerRequest: null }), log);
 }
 
 /** Resolves when commands can be sent, however long that takes; rejects when `signal` aborts first. */
