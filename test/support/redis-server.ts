@@ -188,6 +188,8 @@ function answersPing(port: number): Promise<boolean> {
     socket.setTimeout(1_000, () => finish(false));
     socket.once("data", (data) => finish(data.toString().startsWith("+PONG")));
     socket.once("error", () => finish(false));
+    // A container's port is open before there is a Redis behind it: such a connection ends without a word.
+    socket.once("close", () => finish(false));
     function finish(answer: boolean) {
       socket.destroy();
       resolve(answer);
