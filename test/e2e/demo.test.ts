@@ -7,7 +7,12 @@ import { connectRedis } from "../support/shared-redis.ts";
 import { until } from "../support/until.ts";
 
 const MAIN = new URL("../demo/main.ts", import.meta.url).pathname;
-const launcher = { TEST_REDIS_SERVER: process.env["TEST_REDIS_SERVER"] ?? "" };
+/** What it needs to start a Redis of its own, as a program or in a container. */
+const launcher = Object.fromEntries(
+  Object.entries(process.env).flatMap(([name, value]) =>
+    value !== undefined && /^(TEST_REDIS_SERVER|DOCKER_)/.test(name) ? [[name, value]] : [],
+  ),
+);
 
 const demos: AppProcess[] = [];
 const servers: RedisServer[] = [];

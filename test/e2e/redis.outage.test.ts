@@ -80,14 +80,14 @@ describe("while Redis is away", () => {
     const server = await startServer();
     const ingest = own(await startIngest(server.url));
     await ingest.untilLogged("ready for deliveries");
-    server.freeze();
+    await server.freeze();
 
     const bodies = Array.from({ length: 30 }, () => createdBody(newInvitee()));
     const answers = await Promise.all(bodies.map((body) => timed(() => deliver(ingest.webhookUrl, body))));
     for (const answer of answers) expectUnavailable(answer);
     await expectProbes(ingest.baseUrl, 503);
 
-    server.thaw();
+    await server.thaw();
     // Whether the first try has landed all the same is unknown; the second one meets it.
     for (const body of bodies) await untilAnswered(ingest.webhookUrl, body);
     expect(await jobCount(server)).toBe(bodies.length);
@@ -97,11 +97,11 @@ describe("while Redis is away", () => {
     const server = await startServer();
     const ingest = own(await startIngest(server.url));
     await ingest.untilLogged("ready for deliveries");
-    server.freeze();
+    await server.freeze();
     const body = createdBody(newInvitee());
     expectUnavailable(await timed(() => deliver(ingest.webhookUrl, body)));
     await ingest.untilLogged("redis is not reachable, trying again", 20_000);
-    server.thaw();
+    await server.thaw();
     await untilAnswered(ingest.webhookUrl, body);
     expect(await jobCount(server)).toBe(1);
   });

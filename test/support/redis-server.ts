@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { until } from "./until.ts";
 
 /** A Redis of one's own, which can be killed, frozen and brought back. Keeps its data until it is stopped. */
@@ -13,8 +14,8 @@ export interface RedisServer {
   /** SIGKILL: as if the machine's process table had lost it. */
   kill(): Promise<void>;
   /** SIGSTOP: connections stay open and nothing answers. */
-  freeze(): void;
-  thaw(): void;
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
   /** Starts it again on the same port with the same data, after `kill`. */
   restart(): Promise<void>;
   /** Ends it and removes its data. */
@@ -73,8 +74,8 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
 interface Launched {
   start(): Promise<void>;
   kill(): Promise<void>;
-  freeze(): void;
-  thaw(): void;
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
   /** Kills it and removes its data, without waiting: called while this process exits. */
   endNow(): void;
 }
@@ -98,8 +99,12 @@ function asProcess(program: string, port: number, settings: readonly string[]): 
       child.kill("SIGKILL");
       await exited;
     },
-    freeze: () => child?.kill("SIGSTOP"),
-    thaw: () => child?.kill("SIGCONT"),
+    async freeze() {
+      child?.kill("SIGSTOP");
+    },
+    async thaw() {
+      child?.kill("SIGCONT");
+    },
     endNow() {
       child?.kill("SIGKILL");
       rmSync(dir, { recursive: true, force: true });
@@ -113,9 +118,12 @@ function inContainer(port: number, settings: readonly string[]): Launched {
   let guard: ChildProcess | undefined;
   return {
     async start() {
-      if (guard !== undefined) return docker("start", name);
+      if (guard !== undefined) {
+        await docker("start", name);
+        return;
+      }
       const publish = ["--publish", `127.0.0.1:${port}:6379`, "--volume", "/data", "--workdir", "/data"];
-      docker(
+      await docker(
         "run",
         "--detach",
         "--name",
@@ -130,10 +138,15 @@ function inContainer(port: number, settings: readonly string[]): Launched {
       guard = guardWith(`docker ${remove.join(" ")}`);
     },
     async kill() {
-      if (isRunning(name)) docker("kill", name);
+      const running = await docker("inspect", "--format", "{{.State.Running}}", name);
+      if (running === "true") await docker("kill", name);
     },
-    freeze: () => docker("pause", name),
-    thaw: () => docker("unpause", name),
+    async freeze() {
+      await docker("pause", name);
+    },
+    async thaw() {
+      await docker("unpause", name);
+    },
     endNow() {
       spawnSync("docker", remove, { stdio: "ignore" });
       guard?.kill("SIGKILL");
@@ -149,14 +162,10 @@ function guardWith(command: string): ChildProcess {
   return guard;
 }
 
-function docker(...args: string[]): void {
-  const { status, stderr } = spawnSync("docker", args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`docker ${args[0]} failed: ${stderr}`);
-}
-
-function isRunning(name: string): boolean {
-  const { stdout } = spawnSync("docker", ["inspect", "--format", "{{.State.Running}}", name], { encoding: "utf8" });
-  return stdout.trim() === "true";
+/** Asynchronous, so that what the test does meanwhile goes on. Gives what it printed. */
+async function docker(...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)("docker", args);
+  return stdout.trim();
 }
 
 /**
