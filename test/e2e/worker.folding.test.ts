@@ -1,14 +1,15 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { createProducer } from "@calendly-worker/core/queues/producer";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
+import type { AppProcess } from "../support/app-process.ts";
 import { canceledBody, createdBody, type Invitee, newInvitee } from "../support/bookings.ts";
 import { deliver } from "../support/deliveries.ts";
 import { sharedRedisUrl, silent } from "../support/shared-redis.ts";
-import { type Stack, startStack } from "../support/stack.ts";
+import { type Stack, startStack, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 let stack: Stack;
@@ -34,6 +35,8 @@ const untilDone = (invitee: Invitee, result: string) =>
         line.msg === "job ended" && line["identity"] === `invitee.created/${invitee.id}` && line["result"] === result,
     ),
   );
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
 const outcomesOf = async (subject: Invitee) =>
   (await stack.outcomes.all()).filter((event) => event.subject === subject.id).map(({ id }) => id);
@@ -188,6 +191,48 @@ describe("a rescheduled booking", () => {
       `${third.id}.rescheduled`,
       `${third.id}.canceled`,
     ]);
+  });
+});
+
+describe("several workers racing for the same bookings", () => {
+  const racers: AppProcess[] = [];
+  beforeAll(async () => {
+    racers.push(...Array.from({ length: 3 }, () => startWorker(sharedRedisUrl())));
+    await Promise.all(racers.map((racer) => racer.untilLogged("taking jobs")));
+  });
+  afterAll(async () => {
+    await Promise.all(racers.map((racer) => racer.end()));
+  });
+
+  test("give each booking the log that its facts have, each outcome once", async () => {
+    const chains = Array.from({ length: 40 }, () => [newInvitee(), newInvitee(), newInvitee()] as const);
+    const bodies = chains.flatMap(([first, second, third]) => [
+      createdBody(first),
+      canceledBody(first, { next: second }),
+      createdBody(second, first),
+      canceledBody(second, { old: first, next: third }),
+      createdBody(third, second),
+      canceledBody(third, { old: second }),
+    ]);
+    // Ids are random, and so is this order: it has nothing to do with that in which things happened.
+    const shuffled = bodies.toSorted((a, b) => sha256(a).localeCompare(sha256(b)));
+    await Promise.all(shuffled.map((body) => send(body)));
+    await stack.outcomes.untilThere(chains.map(([, , third]) => `${third.id}.canceled`));
+    const events = await stack.outcomes.all();
+    for (const [first, second, third] of chains) {
+      expect(
+        events.filter(({ subject }) => subject === first.id).map(({ id, data }) => [id, data.booking.sequence]),
+      ).toEqual([
+        [`${first.id}.confirmed`, 1],
+        [`${second.id}.rescheduled`, 2],
+        [`${third.id}.rescheduled`, 3],
+        [`${third.id}.canceled`, 4],
+      ]);
+    }
+    const conflicts = [stack.worker, ...racers]
+      .flatMap(({ logs }) => logs)
+      .filter(({ msg }) => msg === "lost a race, folding again");
+    expect(conflicts.length).toBeGreaterThan(0);
   });
 });
 

@@ -32,6 +32,7 @@ export function startWorker(redisUrl: string, variables: Variables = {}): AppPro
   return startApp("worker", {
     REDIS_URL: redisUrl,
     WORKER_PORT: "0",
+    LOG_LEVEL: "debug",
     WORKER_JOB_LOCK_DURATION: "1000",
     WORKER_STALLED_CHECK_INTERVAL: "500",
     CALENDLY_API_TOKEN: "test-token-not-a-secret",

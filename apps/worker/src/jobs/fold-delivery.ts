@@ -47,7 +47,10 @@ export function foldDelivery(ports: {
       const folded = await fold(stored.booking, first);
       const { booking, outcomes } = publish(folded.booking, delivery.origin);
       const changed = JSON.stringify(booking) !== JSON.stringify(stored.booking);
-      if (changed && !(await bookings.commit({ version: stored.version, booking, outcomes }))) continue;
+      if (changed && !(await bookings.commit({ version: stored.version, booking, outcomes }))) {
+        log.debug({ booking: bookingId }, "lost a race, folding again");
+        continue;
+      }
 
       await settle(folded);
       for (const { id, type, subject } of outcomes) log.info({ outcome: id, type, subject }, "published");
