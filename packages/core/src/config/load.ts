@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import { RefusalError } from "../lifecycle/refusal.ts";
 import type { Environment } from "./environment.ts";
+import { RefusalError } from "./refusal.ts";
 import { type VariableName, variables } from "./schema.ts";
 import type { App, Variable } from "./variable.ts";
 

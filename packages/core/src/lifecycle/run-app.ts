@@ -1,9 +1,9 @@
 import { readEnvironment } from "../config/environment.ts";
 import { type Config, loadConfig } from "../config/load.ts";
+import { RefusalError } from "../config/refusal.ts";
 import type { App } from "../config/variable.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
 import { createLifecycle, type Lifecycle } from "./lifecycle.ts";
-import { RefusalError } from "./refusal.ts";
 
 /** Exit codes of every app. A supervisor starts a failed app again; a refusal it does not. */
 export const EXIT = { clean: 0, failed: 1, refused: 78 } as const;

@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import { RefusalError } from "../lifecycle/refusal.ts";
+import { RefusalError } from "../config/refusal.ts";
 import { deploymentKey, type Shards } from "./keys.ts";
 
 /** CALENDLY_SHARDS differs from what this data was written with: ids would be looked for in the wrong shard. */

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
+import { RefusalError } from "../config/refusal.ts";
 import type { UNSAFE_REDIS } from "../config/schema.ts";
-import { RefusalError } from "../lifecycle/refusal.ts";
 
 export type UnsafeRedis = (typeof UNSAFE_REDIS)[number];
 

@@ -1,4 +1,4 @@
-/** A process refuses to start, and starting it again would not help: somebody has to change something. */
+/** A process refuses to start, and starting it again would not help: somebody has to change a setting, here or in Redis. */
 export class RefusalError extends Error {
   override readonly name: string = "RefusalError";
   /** Stable, for machines. */
