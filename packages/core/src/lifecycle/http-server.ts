@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type RequestListener } from "node:http";
+import { createServer, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export interface HttpServer {
@@ -16,10 +16,17 @@ export async function listen(
   handler: RequestListener,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<HttpServer> {
+  const answering = new Set<ServerResponse>();
+  let closing = false;
   const server = createServer(
     // A sender who trickles is cut off after Calendly's own read time-out, and noticed soon.
     { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 2_000 },
-    handler,
+    (request, response) => {
+      answering.add(response);
+      response.once("close", () => answering.delete(response));
+      if (closing) response.shouldKeepAlive = false;
+      handler(request, response);
+    },
   );
   const listening = once(server, "listening");
   server.listen(port, host);
@@ -34,10 +41,9 @@ export async function listen(
   return {
     url: `http://${shownHost}:${address.port}`,
     async close(deadlineMs) {
-      // Without this an idle keep-alive connection would hold the server open for as long as its client likes.
-      server.prependListener("request", (_request, response) => {
-        response.shouldKeepAlive = false;
-      });
+      closing = true;
+      // A connection kept alive would hold the server open for as long as its client likes.
+      for (const response of answering) response.shouldKeepAlive = false;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const sweep = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
       const deadline = setTimeout(() => server.closeAllConnections(), deadlineMs);

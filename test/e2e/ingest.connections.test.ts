@@ -1,0 +1,151 @@
+import { connect, type Socket } from "node:net";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { createdBody, newInvitee } from "../support/bookings.ts";
+import { deliver, signatureHeader } from "../support/deliveries.ts";
+import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { type Ingest, startIngest, WEBHOOK_PATH } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const sockets: Socket[] = [];
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+});
+
+/** A connection on which bytes can be written by hand. */
+function open(ingest: Ingest) {
+  const socket = connect(Number(new URL(ingest.baseUrl).port), "127.0.0.1");
+  sockets.push(socket);
+  let received = "";
+  let closed = false;
+  socket.on("data", (data) => {
+    received += data.toString();
+  });
+  socket.on("error", () => {});
+  socket.on("close", () => {
+    closed = true;
+  });
+  return {
+    write: (bytes: string | Buffer) => socket.write(bytes),
+    received: () => received,
+    isClosed: () => closed,
+  };
+}
+
+const statusOf = (answer: string) => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1] ?? 0);
+
+/** A signed delivery as raw bytes, with its body in two parts. */
+function delivery() {
+  const body = createdBody(newInvitee());
+  const head = [
+    `POST ${WEBHOOK_PATH} HTTP/1.1`,
+    "Host: ingest",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    `Calendly-Webhook-Signature: ${signatureHeader(body)}`,
+    "",
+    "",
+  ].join("\r\n");
+  return { start: head + body.slice(0, 100), rest: body.slice(100) };
+}
+
+describe("what a stranger can send", () => {
+  let ingest: Ingest;
+  beforeAll(async () => {
+    ingest = await startIngest(sharedRedisUrl());
+    await ingest.untilLogged("ready for deliveries");
+  });
+  afterAll(async () => {
+    await ingest?.end();
+  });
+
+  test.each([
+    ["a path that cannot be decoded", 404, "POST /%E0%A4%A HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"],
+    ["no host", 400, `POST ${WEBHOOK_PATH} HTTP/1.1\r\nContent-Length: 0\r\n\r\n`],
+    [
+      "two kinds of length",
+      400,
+      `POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    ],
+    [
+      "two lengths",
+      400,
+      `POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde`,
+    ],
+    ["no HTTP at all", 400, "\x00\x01\x02\r\n\r\n"],
+    ["a header that is too large", 431, `GET ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nX: ${"a".repeat(20_000)}\r\n\r\n`],
+    ["strange generations", 401, `POST ${WEBHOOK_PATH}?g=%00&g=2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`],
+    [
+      "two signatures",
+      401,
+      `POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nCalendly-Webhook-Signature: t=1,v1=aa\r\nCalendly-Webhook-Signature: t=2\r\nContent-Length: 0\r\n\r\n`,
+    ],
+    [
+      "an announced length beyond all bounds",
+      413,
+      `POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\nabc`,
+    ],
+    [
+      "an expectation",
+      417,
+      `POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nExpect: nonsense\r\nContent-Length: 3\r\n\r\nabc`,
+    ],
+    ["TRACE", 405, `TRACE ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\n\r\n`],
+  ])("%s is answered %i", async (_, status, request) => {
+    const connection = open(ingest);
+    connection.write(request);
+    await until("there is an answer", () => connection.received().includes("\r\n\r\n"));
+    expect(statusOf(connection.received())).toBe(status);
+    expect(connection.received()).not.toMatch(/ at .*\.js|node_modules|Express/);
+    expect((await fetch(`${ingest.baseUrl}/readyz`)).status).toBe(200);
+  });
+});
+
+describe("an ingest that is told to stop", () => {
+  const start = async (deadlineSeconds: number) => {
+    const ingest = await startIngest(sharedRedisUrl(), {
+      SHUTDOWN_DEADLINE: String(deadlineSeconds),
+      LOG_LEVEL: "debug",
+    });
+    await ingest.untilLogged("ready for deliveries");
+    return ingest;
+  };
+
+  test("finishes the request that is in flight, says that it closes the connection, and ends", async () => {
+    const ingest = await start(20);
+    const { start: beginning, rest } = delivery();
+    const connection = open(ingest);
+    connection.write(beginning);
+    // Another request on another connection shows that the first one has been read as far as it goes.
+    expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(200);
+
+    ingest.signal("SIGTERM");
+    await ingest.untilLogged("stopping");
+    await expect(fetch(`${ingest.baseUrl}/readyz`)).rejects.toThrow();
+    connection.write(rest);
+    await until("the delivery is answered", () => connection.received().includes("accepted"));
+    expect(statusOf(connection.received())).toBe(200);
+    expect(connection.received()).toContain("Connection: close");
+    expect(await ingest.exited).toEqual({ code: 0, signal: null });
+  });
+
+  test("does not wait for a client that keeps its connection open and says nothing", async () => {
+    const ingest = await start(20);
+    const connection = open(ingest);
+    connection.write(`GET ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until("there is an answer", () => connection.received().includes("ready"));
+    const from = performance.now();
+    await ingest.end("SIGTERM");
+    expect(performance.now() - from).toBeLessThan(5_000);
+    expect(await ingest.exited).toEqual({ code: 0, signal: null });
+  });
+
+  test("cuts off a client that never finishes, at its deadline", async () => {
+    const ingest = await start(1);
+    const connection = open(ingest);
+    connection.write(delivery().start);
+    expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(200);
+    await ingest.end("SIGTERM");
+    expect(await ingest.exited).toEqual({ code: 0, signal: null });
+    await until("the connection is closed", connection.isClosed);
+    expect(connection.received()).toBe("");
+  });
+});
