@@ -1,3 +1,4 @@
+import { AccountError } from "./account-error.ts";
 import type { Random } from "./random.ts";
 
 /** What an organization has before anybody books: its people and the kinds of meeting they offer. */
@@ -18,19 +19,24 @@ export interface Host {
 
 export interface EventType {
   readonly uri: string;
-  readonly name: string;
   readonly slug: string;
   readonly kind: "solo" | "group";
   readonly poolingType: "round_robin" | "collective" | null;
-  readonly minutes: number;
   /** Invitees that one scheduled event takes. */
   readonly limit: number;
   readonly location: "zoom" | "google_conference" | "physical" | "webex_conference";
   readonly hosts: readonly Host[];
   readonly createdAt: string;
+  name: string;
+  minutes: number;
   updatedAt: string;
   active: boolean;
+  /** Those who are deleted still answer at the API. */
+  deletedAt: string | null;
 }
+
+export type EventTypeChange = Partial<Pick<EventType, "name" | "minutes" | "active">>;
+export type NewEventType = Pick<EventType, "name" | "slug" | "minutes">;
 
 const PEOPLE = [
   ["Mara Lindqvist", "mara.lindqvist"],
@@ -121,7 +127,69 @@ export function createCatalog(random: Random, baseUrl: string): Catalog {
       createdAt: LONG_AGO,
       updatedAt: LONG_AGO,
       active: true,
+      deletedAt: null,
     }),
   );
   return { organization: `${baseUrl}/organizations/${random.uuid()}`, admin, hosts, eventTypes };
+}
+
+/** What can be done to the event types of a catalog. Each can be named by its slug or its URI. */
+export function createEventTypes(ports: { catalog: Catalog; random: Random; baseUrl: string; stamp: () => string }) {
+  const { catalog, random, baseUrl, stamp } = ports;
+
+  function find(nameOrUri: string): EventType {
+    const type = catalog.eventTypes.find(({ slug, uri }) => slug === nameOrUri || uri === nameOrUri);
+    if (type !== undefined) return type;
+    const slugs = catalog.eventTypes.map(({ slug }) => slug).join(", ");
+    throw new AccountError(`there is no event type "${nameOrUri}"; there are ${slugs}`);
+  }
+
+  /** One that can be booked. */
+  function findOpen(nameOrUri: string): EventType {
+    const type = find(nameOrUri);
+    if (!type.active) throw new AccountError(`the event type "${nameOrUri}" is not active`);
+    return type;
+  }
+
+  return {
+    find,
+    findOpen,
+
+    /** For one invitee at a time, hosted by the first host. */
+    create({ name, slug, minutes }: NewEventType): EventType {
+      if (catalog.eventTypes.some((type) => type.slug === slug))
+        throw new AccountError(`there is an event type "${slug}" already`);
+      const createdAt = stamp();
+      const type: EventType = {
+        name,
+        slug,
+        minutes,
+        kind: "solo",
+        poolingType: null,
+        limit: 1,
+        location: "zoom",
+        uri: `${baseUrl}/event_types/${random.uuid()}`,
+        hosts: catalog.hosts.slice(0, 1),
+        createdAt,
+        updatedAt: createdAt,
+        active: true,
+        deletedAt: null,
+      };
+      catalog.eventTypes.push(type);
+      return type;
+    },
+
+    update(nameOrUri: string, change: EventTypeChange): EventType {
+      return Object.assign(find(nameOrUri), change, { updatedAt: stamp() });
+    },
+
+    remove(nameOrUri: string): EventType {
+      const type = find(nameOrUri);
+      if (type.deletedAt !== null) throw new AccountError(`the event type "${nameOrUri}" is deleted already`);
+      type.active = false;
+      type.deletedAt = stamp();
+      type.updatedAt = type.deletedAt;
+      return type;
+    },
+  };
 }

@@ -1,33 +1,45 @@
-import type { z } from "zod";
 import type { Happening } from "./account.ts";
-import type { Booked, CALLS } from "./control-routes.ts";
+import type { Call, Input, Reply } from "./control-calls.ts";
+import type { SimulatorState } from "./control-routes.ts";
 import type { Attempt } from "./deliverer.ts";
-
-type Input<Call extends keyof typeof CALLS> = z.input<(typeof CALLS)[Call]>;
 
 /** A simulator in another process. Every call rejects with what the simulator says when it refuses. */
 export function connectSimulator(url: string) {
-  async function call<Reply>(method: "GET" | "POST", path: string, body?: object): Promise<Reply> {
+  async function call<T>(method: "GET" | "POST", path: string, body?: object): Promise<T> {
     const response = await fetch(`${url}/_simulator${path}`, {
       method,
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
     });
-    const reply = (await response.json()) as Reply & { error?: string };
+    const reply = (await response.json()) as T & { error?: string };
     if (!response.ok) throw new Error(`the simulator refused ${path}: ${reply.error ?? response.status}`);
     return reply;
   }
+  const ask =
+    <C extends Call>(path: C) =>
+    (input: Input<C>) =>
+      call<Reply<C>>("POST", path, input);
 
   return {
     url,
-    book: (booking: Input<"/book">) => call<Booked>("POST", "/book", booking),
-    cancel: (input: Input<"/cancel">) => call<Booked>("POST", "/cancel", input),
-    reschedule: (input: Input<"/reschedule">) => call<Booked>("POST", "/reschedule", input),
-    setFaults: (input: Input<"/faults">) => call<object>("POST", "/faults", input),
-    subscribe: (input: Input<"/subscribe">) => call<object>("POST", "/subscribe", input),
-    release: () => call<object>("POST", "/release", {}),
+    book: ask("/book"),
+    cancel: ask("/cancel"),
+    reschedule: ask("/reschedule"),
+    cancelEvent: ask("/cancel-event"),
+    markNoShow: ask("/no-show"),
+    clearNoShow: ask("/no-show/clear"),
+    submitRoutingForm: ask("/routing-form"),
+    createEventType: ask("/event-type/create"),
+    updateEventType: ask("/event-type"),
+    deleteEventType: ask("/event-type/delete"),
+    subscribe: ask("/subscribe"),
+    setFaults: ask("/faults"),
+    setToken: ask("/tokens"),
+    release: () => ask("/release")({}),
+    state: () => call<SimulatorState>("GET", ""),
     attempts: (after = 0) => call<Attempt[]>("GET", `/attempts?after=${after}`),
     history: () => call<Happening[]>("GET", "/history"),
-    settled: (timeoutMs = 10_000) => call<object>("GET", `/settled?timeout_ms=${timeoutMs}`),
+    settled: ({ timeoutMs = 10_000 }: { readonly timeoutMs?: number } = {}) =>
+      call<object>("GET", `/settled?timeout_ms=${timeoutMs}`),
   };
 }
 

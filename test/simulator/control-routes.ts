@@ -1,117 +1,41 @@
-import { type NextFunction, type Request, type Response, Router } from "express";
+import express, { type NextFunction, type Request, type Response, Router } from "express";
 import { z } from "zod";
-import { tokenState } from "./access.ts";
-import { AccountError, type Invitee, type ScheduledEvent } from "./account.ts";
-import { faults } from "./faults.ts";
+import { AccountError } from "./account-error.ts";
+import { CALLS, type Call, createActs } from "./control-calls.ts";
 import { RestError } from "./rest-errors.ts";
 import type { Simulator } from "./simulator.ts";
 import { subscriptionResource } from "./subscriptions.ts";
 
-const answers = z.array(z.strictObject({ question: z.string(), answer: z.string() })).optional();
-const invitee = z.string();
-const reason = z.string().nullish();
+const LOOKS = [
+  "/_simulator",
+  "/_simulator/attempts?after=<number>",
+  "/_simulator/history",
+  "/_simulator/settled?timeout_ms=<ms>",
+];
+const whole = z.coerce.number().int().min(0);
 
-/** What can be asked of the simulator over HTTP, each with the shape of its body. */
-export const CALLS = {
-  "/book": z.strictObject({
-    eventType: z.string(),
-    start: z.string(),
-    name: z.string(),
-    email: z.string(),
-    timezone: z.string().optional(),
-    answers,
-    tracking: z.record(z.string(), z.string().nullable()).optional(),
-    routingFormSubmission: z.string().optional(),
-  }),
-  "/cancel": z.strictObject({ invitee, by: z.enum(["invitee", "host"]).optional(), reason }),
-  "/reschedule": z.strictObject({ invitee, start: z.string(), reason }),
-  "/cancel-event": z.strictObject({ event: z.string(), reason }),
-  "/no-show": z.strictObject({ invitee }),
-  "/no-show/clear": z.strictObject({ invitee }),
-  "/routing-form": z.strictObject({ answers: answers.unwrap(), eventType: z.string() }),
-  "/event-type": z.strictObject({ eventType: z.string(), active: z.boolean() }),
-  "/subscribe": z.strictObject({ url: z.url(), signingKey: z.string().min(1) }),
-  "/faults": z.strictObject(
-    Object.fromEntries(Object.entries(faults.shape).map(([name, kind]) => [name, kind.unwrap().optional()])),
-  ),
-  "/tokens": z.strictObject({
-    token: z.string().min(1),
-    state: tokenState.optional(),
-    scopes: z.array(z.string()).optional(),
-  }),
-  "/release": z.strictObject({}),
-} as const;
-
-type Call = keyof typeof CALLS;
-type Input<C extends Call> = z.output<(typeof CALLS)[C]>;
-
+/** Acting on the simulator and looking into it over HTTP: no part of Calendly's API, and without a token. */
 export function controlRoutes(simulator: Simulator): Router {
   const { account } = simulator;
+  const acts = createActs(simulator);
   const router = Router();
+  // Whatever type is said: curl says another one when it is only given data.
+  router.use(express.json({ type: () => true }));
 
-  const acts: { readonly [C in Call]: (input: Input<C>) => object } = {
-    "/book": (input) => shown(account.book(present(input))),
-    "/cancel": (input) => shown(account.cancel(input.invitee, input.by, input.reason ?? null)),
-    "/reschedule": (input) => shown(account.reschedule(input.invitee, input.start, input.reason ?? null)),
-    "/cancel-event": (input) => shownEvent(account.cancelEvent(input.event, input.reason ?? null)),
-    "/no-show": (input) => shown(account.markNoShow(input.invitee)),
-    "/no-show/clear": (input) => shown(account.clearNoShow(input.invitee)),
-    "/routing-form": (input) => ({ uri: account.submitRoutingForm(input.answers, input.eventType) }),
-    "/event-type": (input) => ({ uri: account.updateEventType(input.eventType, input).uri }),
-    "/subscribe": (input) => subscriptionResource(simulator.subscribe(input.url, input.signingKey)),
-    "/faults": (input) => Object.assign(simulator.faults, present(input)),
-    "/tokens": ({ token, ...change }) => {
-      simulator.access.setToken(token, present(change));
-      return { state: change.state ?? "valid" };
-    },
-    "/release": () => {
-      simulator.releaseHeld();
-      return {};
-    },
-  };
-
-  for (const [path, schema] of Object.entries(CALLS)) {
+  for (const path of Object.keys(CALLS) as Call[]) {
+    const act = acts[path] as (input: unknown) => unknown;
     router.post(path, (req, res) => {
-      const input = schema.safeParse(req.body ?? {});
-      if (!input.success)
-        throw new AccountError(
-          input.error.issues.map((issue) => `${issue.path.join(".") || "body"}: ${issue.message}`).join("; "),
-        );
-      res.json((acts[path as Call] as (given: unknown) => object)(input.data));
+      res.json(act(read(CALLS[path], req.body ?? {})));
     });
   }
 
   router.get("/", (_req, res) => {
-    res.json({
-      seed: simulator.seed,
-      organization: account.catalog.organization,
-      hosts: account.catalog.hosts.map(({ name, uri }) => ({ name, uri })),
-      eventTypes: account.catalog.eventTypes.map(({ name, slug, kind, poolingType, uri }) => ({
-        name,
-        slug,
-        kind,
-        poolingType,
-        uri,
-      })),
-      subscriptions: [...simulator.subscriptions.values()].map(subscriptionResource),
-      invitees: account.invitees.size,
-      attempts: simulator.attempts().length,
-      faults: simulator.faults,
-      calls: {
-        GET: [
-          "/_simulator",
-          "/_simulator/attempts?after=<number>",
-          "/_simulator/history",
-          "/_simulator/settled?timeout_ms=<ms>",
-        ],
-        POST: Object.entries(CALLS).map(([path, { shape }]) => `/_simulator${path} {${Object.keys(shape).join(", ")}}`),
-      },
-    });
+    res.json(stateOf(simulator));
   });
 
   router.get("/attempts", (req, res) => {
-    const after = Number(req.query["after"] ?? 0);
-    res.json(simulator.attempts().filter(({ number }) => number > after));
+    const { after } = read(z.object({ after: whole.default(0) }), req.query);
+    res.json(simulator.attempts(after));
   });
 
   router.get("/history", (_req, res) => {
@@ -119,7 +43,7 @@ export function controlRoutes(simulator: Simulator): Router {
   });
 
   router.get("/settled", async (req, res) => {
-    const timeoutMs = Number(req.query["timeout_ms"] ?? 10_000);
+    const { timeout_ms: timeoutMs } = read(z.object({ timeout_ms: whole.default(10_000) }), req.query);
     try {
       await simulator.settled({ timeoutMs });
       res.json({ settled: true });
@@ -128,34 +52,63 @@ export function controlRoutes(simulator: Simulator): Router {
     }
   });
 
+  router.use((req: Request, res: Response) => {
+    res.status(404).json({ error: `there is no ${req.method} ${req.originalUrl}`, calls: calls() });
+  });
+
   router.use((error: unknown, _req: Request, res: Response, next: NextFunction) => {
-    if (!(error instanceof AccountError || error instanceof RestError || error instanceof SyntaxError))
-      return next(error);
-    res.status(400).json({ error: error instanceof RestError ? JSON.stringify(error.body) : error.message });
+    if (error instanceof SyntaxError) res.status(400).json({ error: `expected JSON: ${error.message}` });
+    else if (error instanceof RestError) res.status(400).json({ error: JSON.stringify(error.body) });
+    else if (error instanceof AccountError) res.status(400).json({ error: error.message });
+    else next(error);
   });
 
   return router;
 }
 
-/** What a person at the other end needs to go on. */
-export interface Booked {
-  readonly invitee: string;
-  readonly uri: string;
-  readonly event: string;
-  readonly start: string;
+/** Whose values are never repeated in an answer. */
+const SECRETS: readonly unknown[] = ["signingKey", "token"];
+
+function read<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
+  const result = schema.safeParse(input, { reportInput: true });
+  if (result.success) return result.data;
+  const sentences = result.error.issues.map(({ path, message, input: got }) => {
+    const came = path.length === 0 || SECRETS.includes(path[0]) ? "" : `, got ${JSON.stringify(got) ?? "nothing"}`;
+    return `${path.join(".") || "body"}: ${message}${came}`;
+  });
+  throw new AccountError(sentences.join("; "));
 }
 
-function shown({ id, uri, event }: Invitee): Booked {
-  return { invitee: id, uri, event: event.id, start: event.start };
+function calls() {
+  return {
+    GET: LOOKS,
+    POST: Object.entries(CALLS).map(([path, { shape }]) => `/_simulator${path} {${Object.keys(shape).join(", ")}}`),
+  };
 }
 
-function shownEvent({ id, uri, status }: ScheduledEvent): object {
-  return { event: id, uri, status };
-}
+export type SimulatorState = ReturnType<typeof stateOf>;
 
-type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> };
-
-/** Drops the keys that were not given. */
-function present<T extends object>(input: T): Present<T> {
-  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as Present<T>;
+/** What there is, for a person to read. */
+function stateOf(simulator: Simulator) {
+  const { account, seed, faults } = simulator;
+  const { catalog } = account;
+  return {
+    seed,
+    organization: catalog.organization,
+    hosts: catalog.hosts.map(({ name, slug, uri }) => ({ name, slug, uri })),
+    eventTypes: catalog.eventTypes.map(({ name, slug, kind, poolingType, active, uri }) => ({
+      name,
+      slug,
+      kind,
+      poolingType,
+      active,
+      uri,
+    })),
+    subscriptions: [...simulator.subscriptions.values()].map(subscriptionResource),
+    invitees: account.invitees.size,
+    happenings: account.history().length,
+    attempts: simulator.attempts().length,
+    faults,
+    calls: calls(),
+  };
 }

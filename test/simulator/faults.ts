@@ -1,27 +1,40 @@
 import { z } from "zod";
 
-/** What can be made to go wrong, all off at first. Each can be changed at any time. */
+/** What can be made to go wrong. Each can be changed at any time. */
 export const faults = z.strictObject({
   /** Times that each delivery is sent. */
-  duplicate: z.int().min(1).default(1),
+  duplicate: z.int().min(1),
   /** Deliveries are held back until there are this many, and then sent in random order. 1 sends them as they come. */
-  reorder: z.int().min(1).default(1),
+  reorder: z.int().min(1),
   /** The next two deliveries are sent in the other order. Resets itself. */
-  swapNext: z.boolean().default(false),
+  swapNext: z.boolean(),
   /** Probability that a delivery is never sent. */
-  drop: z.number().min(0).max(1).default(0),
+  drop: z.number().min(0).max(1),
   /** The next deliveries, this many, are never sent. Counts itself down. */
-  dropNext: z.int().min(0).default(0),
+  dropNext: z.int().min(0),
   /** Each delivery is held back for a random time between these two, in ms of the simulator's schedule. */
-  delayMinMs: z.number().min(0).default(0),
-  delayMaxMs: z.number().min(0).default(0),
+  delayMinMs: z.number().min(0),
+  delayMaxMs: z.number().min(0),
   /** Whether a retry is signed with the time of the first try or with its own. Calendly does not say. */
-  signatureTimeOnRetry: z.enum(["frozen", "renewed"]).default("renewed"),
+  signatureTimeOnRetry: z.enum(["frozen", "renewed"]),
   /** Real time that every answer of the API takes longer, in ms. */
-  apiLatencyMs: z.number().min(0).default(0),
+  apiLatencyMs: z.number().min(0),
   /** What the API answers: rightly, 503, or 200 with an unreadable body. */
-  api: z.enum(["well", "down", "garbage"]).default("well"),
+  api: z.enum(["well", "down", "garbage"]),
 });
+export const faultsChange = faults.partial();
 
 export type Faults = z.output<typeof faults>;
-export const NO_FAULTS: Faults = faults.parse({});
+
+export const NO_FAULTS: Readonly<Faults> = {
+  duplicate: 1,
+  reorder: 1,
+  swapNext: false,
+  drop: 0,
+  dropNext: 0,
+  delayMinMs: 0,
+  delayMaxMs: 0,
+  signatureTimeOnRetry: "renewed",
+  apiLatencyMs: 0,
+  api: "well",
+};

@@ -1,11 +1,12 @@
-import type { Invitee, ScheduledEvent } from "./account.ts";
 import type { EventType, Host } from "./catalog.ts";
+import { type Answer, type Invitee, isActive, type ScheduledEvent } from "./meetings.ts";
+import { timestamp } from "./timestamps.ts";
 
 // The shapes in which Calendly speaks of its things, with every key that it sends.
 
 export type Json = Readonly<Record<string, unknown>>;
 
-export const NO_TRACKING = {
+const NO_TRACKING = {
   utm_campaign: null,
   utm_source: null,
   utm_medium: null,
@@ -52,7 +53,7 @@ export function inviteePayload(invitee: Invitee): Json {
 }
 
 function eventInPayload(event: ScheduledEvent): Json {
-  const active = event.invitees.filter(({ status }) => status === "active").length;
+  const active = event.invitees.filter(isActive).length;
   return {
     ...(event.cancellation === undefined ? {} : { cancellation: event.cancellation }),
     created_at: event.createdAt,
@@ -62,9 +63,8 @@ function eventInPayload(event: ScheduledEvent): Json {
     event_type: event.type.uri,
     invitees_counter: { total: event.invitees.length, active, limit: event.type.limit },
     location: locationOf(event),
-    meeting_notes_html: null,
-    meeting_notes_plain: null,
-    name: event.type.name,
+    ...(event.notes === undefined ? {} : notesOf(event)),
+    name: event.name,
     start_time: event.start,
     status: event.status,
     updated_at: event.updatedAt,
@@ -72,11 +72,16 @@ function eventInPayload(event: ScheduledEvent): Json {
   };
 }
 
+// Deliveries about events without notes lack both keys; the REST API gives them always.
+function notesOf({ notes }: ScheduledEvent): Json {
+  return { meeting_notes_html: notes === undefined ? null : `<p>${notes}</p>`, meeting_notes_plain: notes ?? null };
+}
+
 const BUFFER_MS = 15 * 60_000;
 
 /** A scheduled event as the REST API gives it: with buffer times on its memberships. */
 export function eventResource(event: ScheduledEvent): Json {
-  const shifted = (time: string, ms: number) => new Date(Date.parse(time) + ms).toISOString().replace("Z", "000Z");
+  const shifted = (time: string, ms: number) => timestamp(Date.parse(time) + ms);
   const buffers = {
     buffered_start_time: shifted(event.start, -BUFFER_MS),
     buffered_end_time: shifted(event.end, BUFFER_MS),
@@ -84,6 +89,7 @@ export function eventResource(event: ScheduledEvent): Json {
   const payload = eventInPayload(event);
   return {
     ...payload,
+    ...notesOf(event),
     event_memberships: (payload["event_memberships"] as Json[]).map((membership) => ({ ...membership, ...buffers })),
     calendar_event: { kind: "google", external_id: `demo${event.id.replaceAll("-", "")}` },
   };
@@ -136,13 +142,31 @@ export function eventTypeResource(type: EventType): Json {
         ? { type: "User", name: owner?.name, owner: owner?.uri }
         : { type: "Team", name: "Northwind", owner: null },
     secret: false,
-    booking_method: type.poolingType === null ? "instant" : "poll",
+    booking_method: "instant",
     custom_questions: [],
-    deleted_at: null,
+    deleted_at: type.deletedAt,
     admin_managed: false,
     locations: [{ kind: type.location === "zoom" ? "zoom_conference" : type.location }],
     position: 0,
     locale: "en",
+  };
+}
+
+export function routingFormPayload(
+  { uri, form, createdAt }: { readonly uri: string; readonly form: string; readonly createdAt: string },
+  answers: readonly (Answer & { readonly uuid: string })[],
+  eventType: string,
+): Json {
+  return {
+    uri,
+    routing_form: form,
+    questions_and_answers: answers.map(({ uuid, question, answer }) => ({ question_uuid: uuid, question, answer })),
+    tracking: NO_TRACKING,
+    submitter: null,
+    submitter_type: null,
+    created_at: createdAt,
+    updated_at: createdAt,
+    result: { type: "event_type", value: eventType },
   };
 }
 

@@ -1,10 +1,11 @@
 import { Router } from "express";
 import { z } from "zod";
-import { needs } from "./access.ts";
-import { type Account, AccountError, type Invitee, type ScheduledEvent } from "./account.ts";
+import type { Account } from "./account.ts";
+import { type Invitee, isActive, type ScheduledEvent } from "./meetings.ts";
 import { pageOf } from "./pages.ts";
 import { eventResource, eventTypeResource, inviteeResource, userResource } from "./payloads.ts";
-import { invalidArgument, notFound, parse } from "./rest-errors.ts";
+import { invalidArgument, notFound, parse, permissionDenied } from "./rest-errors.ts";
+import { needs, tokenIn } from "./tokens.ts";
 
 const status = z.enum(["active", "canceled"]).optional();
 const instant = z.iso.datetime({ offset: true });
@@ -23,8 +24,6 @@ const inviteeFilters = z.object({
   email: z.string().optional(),
   sort: z.enum(["created_at:asc", "created_at:desc"]).default("created_at:asc"),
 });
-const availability = z.object({ event_type: z.string(), start_time: instant, end_time: instant });
-const MOST_DAYS_MS = 31 * 24 * 3_600_000;
 
 /** Users, event types, scheduled events and their invitees. */
 export function accountRoutes(account: Account): Router {
@@ -32,7 +31,7 @@ export function accountRoutes(account: Account): Router {
   const { catalog, events } = account;
 
   router.get("/users/me", needs("users:read"), (_req, res) => {
-    res.json({ resource: userResource(catalog.admin, catalog.organization) });
+    res.json({ resource: userResource(tokenIn(res).user, catalog.organization) });
   });
 
   router.get("/event_types/:id", needs("event_types:read"), (req, res) => {
@@ -41,32 +40,13 @@ export function accountRoutes(account: Account): Router {
     res.json({ resource: eventTypeResource(type) });
   });
 
-  router.get("/event_type_available_times", needs("availability:read", "event_types:read"), (req, res) => {
-    const { event_type, start_time, end_time } = parse(availability, req.query);
-    const type = catalog.eventTypes.find(({ uri }) => uri === event_type);
-    if (type === undefined) throw notFound();
-    const [from, to] = [Date.parse(start_time), Date.parse(end_time)];
-    if (to <= from || to - from > MOST_DAYS_MS || from < Date.now()) {
-      throw invalidArgument([
-        { parameter: "start_time", message: "must be in the future, and the range 31 days at most" },
-      ]);
-    }
-    res.json({
-      collection: freeTimes(type.minutes, from, to).map((time) => ({
-        status: "available",
-        invitees_remaining: type.limit,
-        start_time: time,
-        scheduling_url: `https://calendly.com/northwind-demo/${type.slug}/${time}`,
-      })),
-    });
-  });
-
   router.get("/scheduled_events", needs("scheduled_events:read"), (req, res) => {
     const filters = parse(eventFilters, req.query);
     if (filters.organization === undefined && filters.user === undefined) {
       throw invalidArgument([{ parameter: "organization", message: "is missing" }]);
     }
-    const found = events.filter((event) => fits(event, filters, catalog.organization));
+    if (filters.organization !== undefined && filters.organization !== catalog.organization) throw permissionDenied();
+    const found = events.filter((event) => fits(event, filters));
     const sorted = found.toSorted((a, b) => a.start.localeCompare(b.start));
     res.json(pageOf(req, filters.sort.endsWith("desc") ? sorted.toReversed() : sorted, eventResource));
   });
@@ -92,12 +72,9 @@ export function accountRoutes(account: Account): Router {
 
   router.post("/scheduled_events/:event/cancellation", needs("scheduled_events:write"), (req, res) => {
     const { reason } = parse(z.object({ reason: z.string().max(10_000).optional() }), req.body ?? {});
-    try {
-      const event = account.cancelEvent(String(req.params["event"]), reason ?? null);
-      res.status(201).json({ resource: event.cancellation });
-    } catch (error) {
-      throw error instanceof AccountError ? notFound() : error;
-    }
+    const event = eventOf(req.params["event"]);
+    if (!isActive(event)) throw permissionDenied("Event is already canceled");
+    res.status(201).json({ resource: account.cancelEvent(event.id, reason ?? null).cancellation });
   });
 
   function eventOf(id: string | string[] | undefined): ScheduledEvent {
@@ -109,26 +86,14 @@ export function accountRoutes(account: Account): Router {
   return router;
 }
 
-function fits(event: ScheduledEvent, filters: z.output<typeof eventFilters>, organization: string): boolean {
+function fits(event: ScheduledEvent, filters: z.output<typeof eventFilters>): boolean {
   const { user, invitee_email, status: wanted, min_start_time, max_start_time } = filters;
   const invited = ({ email }: Invitee) => email === invitee_email;
   return (
-    (filters.organization === undefined || filters.organization === organization) &&
     (user === undefined || event.hosts.some(({ uri }) => uri === user)) &&
     (invitee_email === undefined || event.invitees.some(invited)) &&
     (wanted === undefined || event.status === wanted) &&
     (min_start_time === undefined || Date.parse(event.start) >= Date.parse(min_start_time)) &&
     (max_start_time === undefined || Date.parse(event.start) < Date.parse(max_start_time))
   );
-}
-
-/** Every slot of the range from 14 to 17 o'clock UTC: enough to suggest another time. */
-function freeTimes(minutes: number, from: number, to: number): string[] {
-  const step = minutes * 60_000;
-  const times: string[] = [];
-  for (let time = Math.ceil(from / step) * step; time < to; time += step) {
-    const hour = new Date(time).getUTCHours();
-    if (hour >= 14 && hour < 17) times.push(new Date(time).toISOString().replace("Z", "000Z"));
-  }
-  return times;
 }

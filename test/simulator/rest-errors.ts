@@ -17,6 +17,9 @@ export class RestError extends Error {
 export const notFound = () =>
   new RestError(404, "Resource Not Found", "The server could not find the requested resource.");
 
+export const permissionDenied = (message = "You do not have permission") =>
+  new RestError(403, "Permission Denied", message);
+
 export function invalidArgument(details: readonly { parameter: string; message: string }[]): RestError {
   return new RestError(400, "Invalid Argument", "The supplied parameters are invalid.", { details });
 }

@@ -2,18 +2,19 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import express, { type NextFunction, type Request, type Response } from "express";
-import { createAccess } from "./access.ts";
+import express from "express";
 import { type Account, createAccount } from "./account.ts";
+import { createCatalog } from "./catalog.ts";
 import { createClock } from "./clock.ts";
 import { controlRoutes } from "./control-routes.ts";
 import { type Attempt, createDeliverer } from "./deliverer.ts";
-import { type Faults, NO_FAULTS } from "./faults.ts";
+import { type Faults, faultsChange, NO_FAULTS } from "./faults.ts";
+import { CALENDLY_TIMEOUTS, type PostTimeouts } from "./post.ts";
 import { createRandom } from "./random.ts";
-import { accountRoutes } from "./rest-account.ts";
-import { answerRestError, notFound } from "./rest-errors.ts";
-import { createSubscriptions, webhookRoutes } from "./rest-webhooks.ts";
-import { FAMILIES, hears, type Subscription } from "./subscriptions.ts";
+import { restRoutes } from "./rest.ts";
+import { createSubscriptions, FAMILIES, hears, type Subscription } from "./subscriptions.ts";
+import { createStamp } from "./timestamps.ts";
+import { createTokens, type Token, type TokenChange } from "./tokens.ts";
 
 export interface SimulatorOptions {
   readonly host?: string;
@@ -25,8 +26,12 @@ export interface SimulatorOptions {
   readonly speed?: number;
   /** A token that is valid from the start. */
   readonly token?: string;
-  /** Requests a window. */
+  /** Requests a minute of the schedule, for each user. */
   readonly rateLimit?: number;
+  /** What goes wrong from the start. */
+  readonly faults?: Partial<Faults>;
+  /** How long an answer to a delivery is waited for, in real time. */
+  readonly timeouts?: PostTimeouts;
   /** Begins every reference. Calendly's own unless told otherwise, so that ids depend on the seed alone. */
   readonly referenceBase?: string;
   /** Real time in ms, for dates and signatures. */
@@ -41,54 +46,65 @@ export interface Simulator {
   /** What one can do at Calendly; each act is told to those who subscribed. */
   readonly account: Account;
   readonly subscriptions: ReadonlyMap<string, Subscription>;
-  /** What goes wrong; change it at any time. */
+  /** What goes wrong; can be changed at any time. */
   readonly faults: Faults;
-  readonly access: ReturnType<typeof createAccess>;
   /** Subscribes to all that happens, for the organization. */
   subscribe(url: string, signingKey: string): Subscription;
-  /** Every try to deliver so far. */
-  attempts(): readonly Attempt[];
+  /** Changes some of the faults, and lets go what none of them holds back any more. */
+  setFaults(change: { readonly [Name in keyof Faults]?: Faults[Name] | undefined }): Faults;
+  /** Makes a token known, or changes its state, scopes or user. */
+  setToken(token: string, change?: TokenChange): Token;
+  /** Every try to deliver so far; those after that number where one is given. */
+  attempts(after?: number): readonly Attempt[];
   /** Lets go what reordering or swapping holds back. */
   releaseHeld(): void;
-  /** Resolves when nothing is held back, on its way or waiting for a retry. */
+  /** Resolves when nothing is held back, on its way or waiting for a retry; rejects after 10 s, naming what is. */
   settled(options?: { readonly timeoutMs?: number }): Promise<void>;
   close(): Promise<void>;
 }
 
 export const DEMO_TOKEN = "demo-token-not-a-secret";
 const SETTLED_TIMEOUT_MS = 10_000;
+const NAMED_WHEN_NOT_SETTLED = 5;
 
 /** Calendly in a box: its API, and its deliveries to whoever subscribes. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { seed = 1, speed = 1, now = Date.now, referenceBase: baseUrl = "https://api.calendly.com" } = options;
+  const { seed = 1, speed = 1, rateLimit = 500, now = Date.now } = options;
+  const { referenceBase: baseUrl = "https://api.calendly.com" } = options;
   const clock = createClock(speed);
+  const stopping = new AbortController();
   const faults: Faults = { ...NO_FAULTS };
   const attempts: Attempt[] = [];
-  const account = createAccount({
-    random: createRandom(seed),
-    baseUrl,
-    now,
-    tell(happening) {
-      for (const subscription of subscriptions.all.values()) {
-        if (hears(subscription, happening)) deliverer.deliver(happening, subscription);
-      }
-    },
-  });
-  // Streams of randomness of their own, so that what is drawn for deliveries does not change the ids that follow.
-  const subscriptions = createSubscriptions({ account, random: createRandom(seed + 1), baseUrl, now });
+
+  // Streams of randomness of their own, so that what is drawn for one thing does not change the ids of another.
+  const random = createRandom(seed);
+  const catalog = createCatalog(random, baseUrl);
+  const subscriptions = createSubscriptions({ catalog, random: createRandom(seed + 1), baseUrl, now });
   const deliverer = createDeliverer({
     clock,
     random: createRandom(seed + 2),
     faults,
-    createdBy: account.catalog.admin.uri,
+    timeouts: options.timeouts ?? CALENDLY_TIMEOUTS,
     now,
     onAttempt(attempt) {
       attempts.push(attempt);
       options.onAttempt?.(attempt);
     },
   });
-  const access = createAccess({ clock, limit: options.rateLimit ?? 500 });
-  access.setToken(options.token ?? DEMO_TOKEN, {});
+  const account = createAccount({
+    catalog,
+    random,
+    baseUrl,
+    now,
+    stamp: createStamp(now, createRandom(seed + 3)),
+    tell(happening) {
+      for (const subscription of subscriptions.all.values()) {
+        if (hears(subscription, happening)) deliverer.deliver(happening, subscription);
+      }
+    },
+  });
+  const tokens = createTokens([catalog.admin, ...catalog.hosts]);
+  tokens.set(options.token ?? DEMO_TOKEN);
 
   const app = express();
   const server = createServer(app);
@@ -96,54 +112,57 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   await once(server, "listening");
   const address = server.address() as AddressInfo;
 
+  let closed: Promise<void> | undefined;
+  async function stop(): Promise<void> {
+    clock.stop();
+    stopping.abort();
+    deliverer.stop();
+    server.close();
+    server.closeAllConnections();
+    await once(server, "close");
+  }
+
   const simulator: Simulator = {
     url: `http://${address.family === "IPv6" ? `[${address.address}]` : address.address}:${address.port}`,
     seed,
     account,
     subscriptions: subscriptions.all,
     faults,
-    access,
-    subscribe: (url, signing_key) =>
-      subscriptions.create({
-        url,
-        signing_key,
-        organization: account.catalog.organization,
-        scope: "organization",
-        events: [...FAMILIES.invitee, ...FAMILIES.noShow, ...FAMILIES.routingForm, ...FAMILIES.eventType],
-      }),
-    attempts: () => attempts,
+    subscribe(url, signing_key) {
+      const events = [...FAMILIES.invitee, ...FAMILIES.noShow, ...FAMILIES.routingForm, ...FAMILIES.eventType];
+      const { organization, admin } = catalog;
+      return subscriptions.create({ url, signing_key, organization, scope: "organization", events }, admin);
+    },
+    setFaults(change) {
+      Object.assign(faults, faultsChange.parse(change));
+      if (faults.reorder === 1 && !faults.swapNext) deliverer.releaseHeld();
+      return faults;
+    },
+    setToken: tokens.set,
+    attempts: (after = 0) => attempts.slice(after),
     releaseHeld: deliverer.releaseHeld,
     async settled({ timeoutMs = SETTLED_TIMEOUT_MS } = {}) {
       const end = performance.now() + timeoutMs;
       for (let left = deliverer.outstanding(); left.length > 0; left = deliverer.outstanding()) {
-        if (performance.now() > end)
-          throw new Error(`not settled after ${timeoutMs} ms: ${left.slice(0, 5).join("; ")}`);
+        if (performance.now() > end) {
+          const named = left.slice(0, NAMED_WHEN_NOT_SETTLED).join("; ");
+          const more = left.length - NAMED_WHEN_NOT_SETTLED;
+          throw new Error(`not settled after ${timeoutMs} ms: ${named}${more > 0 ? `; and ${more} more` : ""}`);
+        }
         await pause(10);
       }
     },
-    async close() {
-      clock.stop();
-      server.close();
-      server.closeAllConnections();
-      await once(server, "close");
+    close() {
+      closed ??= stop();
+      return closed;
     },
   };
+  simulator.setFaults(options.faults ?? {});
 
   app.disable("x-powered-by");
   app.set("query parser", "simple");
-  app.use(express.json());
   app.use("/_simulator", controlRoutes(simulator));
-  app.use(async (_req: Request, res: Response, next: NextFunction) => {
-    if (faults.apiLatencyMs > 0) await pause(faults.apiLatencyMs);
-    if (faults.api === "down")
-      res.status(503).json({ title: "Internal Server Error", message: "The server is not available." });
-    else if (faults.api === "garbage") res.status(200).type("json").send('{"resource": {"uri": ');
-    else next();
-  });
-  app.use(access.admit, accountRoutes(account), webhookRoutes(account, subscriptions));
-  app.use(() => {
-    throw notFound();
-  });
-  app.use(answerRestError);
+  const stopSignal = stopping.signal;
+  app.use(restRoutes({ account, subscriptions, tokens, faults, clock, rateLimit, baseUrl, now, stopping: stopSignal }));
   return simulator;
 }
