@@ -9,7 +9,8 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   "raw-body": /^apps\/ingest\/src\//,
   pino: /^packages\/core\/src\/telemetry\//,
   "cluster-key-slot": /^packages\/core\/src\/redis\//,
-  zod: /^packages\/core\/src\/(calendly|config|queues|outcomes)\//,
+  zod: /^packages\/core\/src\/(bookings|calendly|config|queues|outcomes)\//,
+  cockatiel: /^packages\/core\/src\/calendly\//,
 };
 
 /** Rooms that must not know others. */

@@ -1,6 +1,7 @@
 import { createLifecycle, type Lifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { connectSimulator, type SimulatorClient } from "../simulator/control-client.ts";
+import { DEMO_TOKEN } from "../simulator/simulator.ts";
 import { type AppProcess, startNode } from "../support/app-process.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { assertEmpty, connectRedis, removeOurKeys, silent } from "../support/shared-redis.ts";
@@ -47,11 +48,13 @@ async function start(lifecycle: Lifecycle): Promise<Omit<Installation, "stop">> 
   const redisUrl = await provideRedis(lifecycle);
   const redis = lifecycle.own("connection", await connectRedis(redisUrl), disconnect);
   const simulator = own("simulator", startNode([SIMULATOR, "--port", "0"], {}));
-  const worker = own("worker", startWorker(redisUrl));
   const ingest = own("ingest", await startIngest(redisUrl, { CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY }));
-
   const [, simulatorUrl = ""] = await until("the simulator listens", () =>
     /listening on (\S+)/.exec(simulator.output()),
+  );
+  const worker = own(
+    "worker",
+    startWorker(redisUrl, { CALENDLY_API_BASE_URL: simulatorUrl, CALENDLY_API_TOKEN: DEMO_TOKEN }),
   );
   const { url: workerUrl } = await worker.untilLogged("listening");
   await Promise.all([ingest.untilLogged("ready for deliveries"), worker.untilLogged("taking jobs")]);

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import type { OutcomeEvent } from "@calendly-worker/core/outcomes/stream-entry";
+import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import { until } from "../support/until.ts";
 import { answerOf, playDay } from "./day.ts";
 import { type Installation, startInstallation } from "./installation.ts";

@@ -1,4 +1,5 @@
-import type { OutcomeEvent } from "@calendly-worker/core/outcomes/stream-entry";
+import type { BookingData } from "@calendly-worker/core/bookings/outcome-data";
+import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import type { Delivery } from "./day.ts";
 
 // Lines for a terminal of 100 columns.
@@ -26,8 +27,9 @@ export function sayDelivery({ event, invitee, answer }: Delivery): void {
 }
 
 export function sayOutcome({ type, subject, data }: OutcomeEvent): void {
-  const { start, sequence } = data.booking;
-  say(row([type, short(subject), `#${sequence}, ${instant(start)}`], DELIVERY_COLUMNS, "    ⇐ "));
+  const booking = bookingIn(data);
+  const what = booking === undefined ? "" : `#${booking.sequence}, ${instant(booking.start)}`;
+  say(row([type, short(subject), what], DELIVERY_COLUMNS, "    ⇐ "));
 }
 
 export function sayOutcomeTable(events: readonly OutcomeEvent[]): void {
@@ -40,20 +42,21 @@ export function sayOutcomeTable(events: readonly OutcomeEvent[]): void {
       "  ",
     ),
   );
-  for (const { type, subject, data } of events) {
-    const before = data.previous
-      ? instant(data.previous.start)
-      : data.cancellation
-        ? `canceled by ${data.cancellation.byType}`
-        : "";
-    say(
-      row(
-        [type, short(subject), data.booking.invitee.name ?? "", instant(data.booking.start), before],
-        OUTCOME_COLUMNS,
-        "  ",
-      ),
-    );
+  for (const event of events) {
+    const booking = bookingIn(event.data);
+    const who = [booking?.invitee.name ?? "", booking === undefined ? "" : instant(booking.start)];
+    say(row([event.type, short(event.subject), ...who, beforeOf(event)], OUTCOME_COLUMNS, "  "));
   }
+}
+
+function beforeOf({ type, data }: OutcomeEvent): string {
+  if (type === "booking.rescheduled") return data.previous === null ? "" : instant(data.previous.start);
+  return type === "booking.canceled" ? `canceled by ${data.cancellation.byType}` : "";
+}
+
+/** Conflicts and erasures have none. */
+function bookingIn(data: OutcomeEvent["data"]): BookingData | undefined {
+  return "booking" in data && "start" in data.booking ? data.booking : undefined;
 }
 
 function instant(time: string): string {

@@ -112,7 +112,7 @@ describe("a genuine delivery", () => {
 });
 
 describe("a genuine delivery that cannot be read", () => {
-  const quarantine = () => createQuarantine(redis, createShards(1));
+  const quarantine = () => createQuarantine({ redis, shards: createShards(1), retentionDays: 90 });
 
   test.each([
     ["not_json", Buffer.from(`{"event": ${randomUUID()}`)],
@@ -211,7 +211,9 @@ describe("a genuine delivery that comes late", () => {
     const body = `{"unreadable":"${randomUUID()}"`;
     const answer = await deliver(deferring.webhookUrl, body, { signature: late(body) });
     expect(answer.body.status).toBe("deferred");
-    const entry = await createQuarantine(redis, createShards(1)).get(String(answer.body.id));
+    const entry = await createQuarantine({ redis, shards: createShards(1), retentionDays: 90 }).get(
+      String(answer.body.id),
+    );
     expect(entry).toMatchObject({ reason: "late" });
   });
 });

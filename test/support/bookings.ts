@@ -71,7 +71,8 @@ function body(event: string, invitee: Invitee, fields: object): string {
         location: { type: "zoom", status: "pushed", join_url: "https://northwind-demo.zoom.example/j/1" },
         event_memberships: [
           {
-            user: `${API}/users/1f0e9d8c-3b2a-4c5d-8e6f-70819a2b3c01`,
+            // A host of its own, as all take place at one time.
+            user: `${API}/users/${invitee.id}`,
             user_email: "mara.lindqvist@northwind-demo.example",
             user_name: "Mara Lindqvist",
           },

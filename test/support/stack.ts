@@ -1,11 +1,14 @@
+import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
-import type { OutcomeEvent } from "@calendly-worker/core/outcomes/stream-entry";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { type AppProcess, startApp, type Variables } from "./app-process.ts";
 import { SIGNING_KEY } from "./deliveries.ts";
 import { connectRedis } from "./shared-redis.ts";
 import { until } from "./until.ts";
+
+/** An address that refuses every connection: the API of those who ask nothing. */
+const NOBODY = "http://127.0.0.1:9";
 
 export const WEBHOOK_PATH = "/api/webhooks/calendly";
 
@@ -36,6 +39,7 @@ export function startWorker(redisUrl: string, variables: Variables = {}): AppPro
     WORKER_JOB_LOCK_DURATION: "1000",
     WORKER_STALLED_CHECK_INTERVAL: "500",
     CALENDLY_API_TOKEN: "test-token-not-a-secret",
+    CALENDLY_API_BASE_URL: NOBODY,
     ...variables,
   });
 }

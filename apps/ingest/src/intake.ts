@@ -1,3 +1,4 @@
+import type { DeliveredFact } from "@calendly-worker/core/calendly/deliveries";
 import { deliveries, lateDeliveries } from "@calendly-worker/core/queues/contracts";
 import { createProducer } from "@calendly-worker/core/queues/producer";
 import type { Redis } from "@calendly-worker/core/redis/connect";
@@ -22,6 +23,7 @@ export function createIntake(ports: {
   readonly deduplicationMs: number;
   /** A delivery must be answered within two seconds, whatever Redis does. */
   readonly deadlineMs: number;
+  readonly retentionDays: number;
   readonly now: () => Date;
   readonly log: Logger;
 }): Intake {
@@ -32,7 +34,7 @@ export function createIntake(ports: {
     return {
       deliveries: createProducer({ ...ports, contract: deliveries }),
       late: createProducer({ ...ports, contract: lateDeliveries }),
-      quarantine: createQuarantine(redis, shards),
+      quarantine: createQuarantine(ports),
     };
   }
 
@@ -47,7 +49,7 @@ export function createIntake(ports: {
     },
 
     async enqueue({ identity, job, fact }, { body, signedWith, generation }) {
-      return await opened().deliveries.enqueue(shards.of(fact.inviteeId), job, {
+      return await opened().deliveries.enqueue(shards.of(subjectOf(fact)), job, {
         identity,
         body: Buffer.from(body).toString("utf8"),
         receivedAt: now().toISOString(),
@@ -62,10 +64,9 @@ export function createIntake(ports: {
       await withinDeadline(deadlineMs, opened().quarantine.keep(entry));
     },
 
-    async hint({ identity, job, fact }, signedAt) {
-      const { uri } = fact.invitee.fields;
-      const data = { identity, inviteeUri: uri, signedAt, receivedAt: now().toISOString() };
-      await opened().late.enqueue(shards.of(fact.inviteeId), job, data);
+    async hint({ identity, invitee: { fields }, inviteeId }, signedAt) {
+      const data = { identity, inviteeUri: fields.uri, signedAt, receivedAt: now().toISOString() };
+      await opened().late.enqueue(shards.of(inviteeId), "invitee.late", data);
     },
 
     async isOpen() {
@@ -80,4 +81,16 @@ export function createIntake(ports: {
       await Promise.all([stores?.deliveries.close(), stores?.late.close()]);
     },
   };
+}
+
+/** A delivery goes by the id of what it is about. */
+function subjectOf(fact: DeliveredFact): string {
+  switch (fact.kind) {
+    case "invitee":
+      return fact.inviteeId;
+    case "routing_form":
+      return fact.formId;
+    case "event_type":
+      return fact.eventTypeId;
+  }
 }

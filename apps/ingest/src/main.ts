@@ -1,5 +1,6 @@
 import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
 import { createVerifier, type SigningKey } from "@calendly-worker/core/calendly/signature";
+import { scopeOf } from "@calendly-worker/core/config/scope";
 import { listen } from "@calendly-worker/core/lifecycle/http-server";
 import { runApp } from "@calendly-worker/core/lifecycle/run-app";
 import { connectProducer, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
@@ -29,6 +30,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
     shards,
     deduplicationMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000,
     deadlineMs: REDIS_DEADLINE_MS,
+    retentionDays: config.CALENDLY_BOOKING_RETENTION_DAYS,
     now: () => new Date(),
     log,
   });
@@ -41,6 +43,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
     enqueue: intake.enqueue,
     quarantine: intake.quarantine,
     hint: intake.hint,
+    scope: scopeOf(config),
     lateDeliveries: config.CALENDLY_WEBHOOK_LATE_DELIVERIES,
     webhookPath: config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX,
     isReady: async () => !lifecycle.signal.aborted && (await intake.isOpen()),

@@ -1,3 +1,5 @@
+import type { InviteeFact } from "@calendly-worker/core/bookings/facts";
+import { isInScope, type Scope } from "@calendly-worker/core/bookings/scope";
 import type { Reading } from "@calendly-worker/core/calendly/deliveries";
 import type { KeyName, SignatureError, Verdict } from "@calendly-worker/core/calendly/signature";
 
@@ -14,6 +16,8 @@ export type Outcome =
   | ({ readonly kind: "duplicate" } & Genuine)
   /** Genuine, but of a type that nobody handles. */
   | ({ readonly kind: "ignored" } & Genuine)
+  /** Genuine, but about an event type that this deployment does not handle. */
+  | ({ readonly kind: "out_of_scope" } & Genuine)
   /** Genuine, but not readable: kept whole for ops. */
   | ({ readonly kind: "quarantined" } & Genuine)
   /** Genuine, but too late to be trusted: kept as a hint. */
@@ -41,7 +45,8 @@ export interface Ports {
     arrival: Arrival,
   ): Promise<void>;
   /** Keeps which fact a late delivery was about, and nothing of what it said. */
-  hint(fact: Fact, signedAt: number): Promise<void>;
+  hint(fact: InviteeFact, signedAt: number): Promise<void>;
+  readonly scope: Scope;
   readonly lateDeliveries: "refuse" | "defer";
 }
 
@@ -77,24 +82,27 @@ async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): 
       await ports.quarantine(reading, arrival);
       return { kind: "quarantined", ...genuine };
     case "fact":
+      if (!isInScope(reading.fact, ports.scope)) return { kind: "out_of_scope", ...genuine };
       return { kind: (await ports.enqueue(reading, arrival)) === "new" ? "accepted" : "duplicate", ...genuine };
   }
 }
 
 /**
- * What comes late is never taken as data. Of a fact only the hint is kept, to ask Calendly for it; what cannot be asked
- * for is left to ops.
+ * What comes late is never taken as data. Of what Calendly can be asked for only the hint is kept; what it cannot tell
+ * again, such as the marking of a no-show, is left to ops.
  */
 async function receiveLate(ports: Ports, reading: Reading, arrival: Arrival, signedAt: number): Promise<Outcome> {
   const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith };
-  switch (reading.kind) {
-    case "unhandled":
-      return { kind: "ignored", ...genuine };
-    case "unreadable":
-      await ports.quarantine({ ...reading, reason: "late" }, arrival);
-      break;
-    case "fact":
-      await ports.hint(reading, signedAt);
+  if (reading.kind === "unhandled") return { kind: "ignored", ...genuine };
+  if (reading.kind === "unreadable") await ports.quarantine({ ...reading, reason: "late" }, arrival);
+  else {
+    const { fact, job, identity } = reading;
+    if (!isInScope(fact, ports.scope)) return { kind: "out_of_scope", ...genuine };
+    // All that it would do is to have the event type asked for once more.
+    if (fact.kind === "event_type") return { kind: "ignored", ...genuine };
+    const canBeAsked = fact.kind === "invitee" && !job.startsWith("invitee_no_show.");
+    if (canBeAsked) await ports.hint(fact, signedAt);
+    else await ports.quarantine({ kind: "unreadable", identity, reason: "late", problems: [] }, arrival);
   }
   return ports.lateDeliveries === "defer"
     ? { kind: "deferred", ...genuine }

@@ -1,17 +1,34 @@
+import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
+import { createEnrichment } from "@calendly-worker/core/calendly/enrichment";
+import { scopeOf } from "@calendly-worker/core/config/scope";
 import { listen } from "@calendly-worker/core/lifecycle/http-server";
 import { runApp } from "@calendly-worker/core/lifecycle/run-app";
 import { type Consumer, createConsumer } from "@calendly-worker/core/queues/consumer";
-import { deliveries } from "@calendly-worker/core/queues/contracts";
+import { conferenceLinks, deliveries, maintenance, missingHalves } from "@calendly-worker/core/queues/contracts";
+import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
+import { keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { checkShardCount } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { checkRedisSafety } from "@calendly-worker/core/redis/safety";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
+import { createEventTypes } from "@calendly-worker/core/store/event-types";
+import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { createApp } from "./app.ts";
+import { createFold } from "./fold.ts";
+import { askForConferenceLink } from "./jobs/ask-for-conference-link.ts";
+import { findMissingHalf } from "./jobs/find-missing-half.ts";
 import { foldDelivery } from "./jobs/fold-delivery.ts";
+import { lookAfterUnfinished } from "./jobs/look-after-unfinished.ts";
+import { maintain, type Task } from "./jobs/maintain.ts";
+import { trimOutcomes } from "./jobs/trim-outcomes.ts";
+import { SCHEDULES, type TaskName } from "./schedules.ts";
+import { createUnfinished } from "./unfinished.ts";
 
+const API_TIMEOUT_MS = 10_000;
 const PROBE_DEADLINE_MS = 1_000;
 
 await runApp(process, "worker", async ({ config, lifecycle, log }) => {
@@ -38,26 +55,96 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   await checkRedisSafety(redis, config.REDIS_ALLOW_UNSAFE ?? []);
   await checkShardCount(redis, shards);
 
-  const handle = foldDelivery({
-    bookings: createBookingStore(redis, shards),
-    quarantine: createQuarantine(redis, shards),
+  const now = Date.now;
+  const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
+  const client = createCalendlyClient({
+    baseUrl: config.CALENDLY_API_BASE_URL.replace(/\/$/, ""),
+    token: config.CALENDLY_API_TOKEN,
+    timeoutMs: API_TIMEOUT_MS,
+    signal: lifecycle.signal,
   });
+  const enrichment = createEnrichment(client, now);
+  const bookings = createBookingStore({ redis, shards, retentionDays, now });
+  const pendingJobs = { redis, shards, log };
+  const halves = lifecycle.own(
+    "missing halves",
+    createPendingJobs({ ...pendingJobs, contract: missingHalves }),
+    (jobs) => jobs.close(),
+  );
+  const links = lifecycle.own(
+    "conference links",
+    createPendingJobs({ ...pendingJobs, contract: conferenceLinks }),
+    (jobs) => jobs.close(),
+  );
+  const unfinished = createUnfinished({
+    shards,
+    halves,
+    links,
+    missingHalfGraceMs: config.CALENDLY_MISSING_HALF_GRACE * 1_000,
+    conferenceLinkIntervalMs: config.CALENDLY_CONFERENCE_LINK_INTERVAL * 1_000,
+    now,
+  });
+  const fold = createFold({
+    bookings,
+    hostTimes: createHostTimes({
+      redis,
+      shards,
+      retentionDays,
+      now,
+      alternativesTo: (taken) =>
+        enrichment.alternatives(taken).catch((err: unknown) => {
+          log.debug({ err }, "no alternatives from Calendly");
+          return null;
+        }),
+    }),
+    eventTypes: createEventTypes({
+      redis,
+      shards,
+      ttlSeconds: config.CALENDLY_ENABLE_CACHING ? config.CALENDLY_CACHE_TTL : undefined,
+      ask: enrichment.eventType,
+      onFailure: (err) => log.debug({ err }, "no event type from Calendly"),
+    }),
+    quarantine: createQuarantine({ redis, shards, retentionDays }),
+    unfinished,
+    scope: scopeOf(config),
+    referenceField: config.CALENDLY_REFERENCE_FIELD,
+    retentionDays,
+    now,
+  });
+  const tasks: Record<TaskName, Task> = {
+    "look-after-unfinished": lookAfterUnfinished({ shards, bookings, unfinished }),
+    "trim-outcomes": trimOutcomes({ shards, trimmer: createOutcomeTrimmer({ redis, retentionDays, now }) }),
+  };
+
   lifecycle.own("consumers", consumers, (open) =>
     Promise.all(open.map((consumer) => consumer.close(config.SHUTDOWN_DEADLINE * 1_000))),
   );
+  const consuming = {
+    redis,
+    concurrency: config.WORKER_CONCURRENCY,
+    lockMs: config.WORKER_JOB_LOCK_DURATION,
+    stalledCheckMs: config.WORKER_STALLED_CHECK_INTERVAL,
+    log,
+  };
+  const findHalf = findMissingHalf({ client, bookings, fold, now });
+  const intervalMs = config.CALENDLY_CONFERENCE_LINK_INTERVAL * 1_000;
+  const askForLink = askForConferenceLink({ client, bookings, fold, intervalMs, now });
   for (const shard of shards.all) {
     consumers.push(
-      createConsumer({
-        redis,
-        shard,
-        contract: deliveries,
-        handle,
-        concurrency: config.WORKER_CONCURRENCY,
-        lockMs: config.WORKER_JOB_LOCK_DURATION,
-        stalledCheckMs: config.WORKER_STALLED_CHECK_INTERVAL,
-        log,
-      }),
+      createConsumer({ ...consuming, shard, contract: deliveries, handle: foldDelivery(fold) }),
+      createConsumer({ ...consuming, shard, contract: missingHalves, handle: findHalf }),
+      createConsumer({ ...consuming, shard, contract: conferenceLinks, handle: askForLink }),
     );
   }
+  await keepSchedules({ redis, shard: shards.first, log }, SCHEDULES);
+  consumers.push(
+    createConsumer({
+      ...consuming,
+      shard: shards.first,
+      contract: maintenance,
+      handle: maintain(tasks),
+      concurrency: 1,
+    }),
+  );
   log.info({ shards: shards.all.length, concurrency: config.WORKER_CONCURRENCY }, "taking jobs");
 });

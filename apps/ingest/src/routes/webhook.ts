@@ -10,6 +10,7 @@ const STATUS: Record<Outcome["kind"], number> = {
   accepted: 200,
   duplicate: 200,
   ignored: 200,
+  out_of_scope: 200,
   quarantined: 200,
   deferred: 200,
   refused: 401,

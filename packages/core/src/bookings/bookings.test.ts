@@ -2,6 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { type Booking, emptyBooking, mergeFact } from "./booking.ts";
 import type { InviteeFact } from "./facts.ts";
 import { knowledgeOf, mergeKnowledge } from "./knowledge.ts";
+import type { Telling } from "./outcome-data.ts";
 import { publish } from "./outcomes.ts";
 
 interface Shape {
@@ -13,17 +14,22 @@ interface Shape {
   readonly name?: string;
 }
 
+const reference = (id: string) => ({ id, uri: `https://x/scheduled_events/e${id}/invitees/${id}` });
+const TELLING: Telling = { origin: "webhook", referenceField: "utm_content", eventType: () => undefined };
+
 /** A fact about an invitee; the day of its event is its id's letter, so that each has a time of its own. */
 function fact({ id, old, next, canceled = next !== undefined, updatedAt, name }: Shape): InviteeFact {
   const day = String(id.charCodeAt(0) - 64).padStart(2, "0");
   const changedAt = updatedAt ?? (canceled ? `2026-11-${day}T12:00:00Z` : `2026-11-${day}T08:00:00Z`);
   return {
+    kind: "invitee",
+    noShow: { updatedAt: changedAt, mark: null },
     identity: `${canceled ? "invitee.canceled" : "invitee.created"}/${id}`,
     inviteeId: id,
     canceled,
     rescheduled: next !== undefined,
-    ...(old === undefined ? {} : { oldInvitee: old }),
-    ...(next === undefined ? {} : { newInvitee: next }),
+    ...(old === undefined ? {} : { oldInvitee: reference(old) }),
+    ...(next === undefined ? {} : { newInvitee: reference(next) }),
     invitee: {
       updatedAt: changedAt,
       fields: {
@@ -56,7 +62,7 @@ function play(facts: readonly InviteeFact[], start: Booking = emptyBooking("A"))
   const outcomes = facts.flatMap((item) => {
     const merge = mergeFact(booking, item);
     if (merge.kind === "malformed") throw new Error(merge.why);
-    const published = publish(merge.booking, "webhook");
+    const published = publish(merge.booking, TELLING);
     booking = published.booking;
     return published.outcomes;
   });
@@ -64,13 +70,10 @@ function play(facts: readonly InviteeFact[], start: Booking = emptyBooking("A"))
 }
 
 const logOf = (facts: readonly InviteeFact[]) =>
-  play(facts).outcomes.map(({ id, subject, time, data }) => [
-    id,
-    subject,
-    time,
-    data.booking.status,
-    data.booking.sequence,
-  ]);
+  play(facts).outcomes.map(({ id, subject, time, data }) => {
+    if (!("booking" in data && "sequence" in data.booking)) throw new TypeError(`${id} tells of no booking`);
+    return [id, subject, time, data.booking.status, data.booking.sequence];
+  });
 
 function permutations<T>(items: readonly T[]): T[][] {
   if (items.length < 2) return [[...items]];

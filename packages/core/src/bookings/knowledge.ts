@@ -1,4 +1,5 @@
-import type { EventFields, InviteeFact, InviteeFields } from "./facts.ts";
+import { isPushed } from "./conference.ts";
+import type { EventFields, InviteeFact, InviteeFields, Location, NoShow, Reference } from "./facts.ts";
 
 /** A field's value and the `updated_at` of the payload it came with. */
 type Stamp<Value = unknown> = readonly [value: Value, updatedAt: string];
@@ -8,19 +9,21 @@ export type Stamped<Fields> = { readonly [Name in keyof Fields]: Stamp<Fields[Na
 export interface InviteeKnowledge {
   readonly canceled: boolean;
   readonly rescheduled: boolean;
-  readonly oldInvitee?: string;
-  readonly newInvitee?: string;
+  readonly oldInvitee?: Reference;
+  readonly newInvitee?: Reference;
+  readonly noShow: Stamp<NoShow | null>;
   readonly invitee: Stamped<InviteeFields>;
   readonly event: Stamped<EventFields>;
 }
 
 export function knowledgeOf(fact: InviteeFact): InviteeKnowledge {
-  const { canceled, rescheduled, oldInvitee, newInvitee, invitee, event } = fact;
+  const { canceled, rescheduled, oldInvitee, newInvitee, noShow, invitee, event } = fact;
   return {
     canceled,
     rescheduled,
     ...(oldInvitee === undefined ? {} : { oldInvitee }),
     ...(newInvitee === undefined ? {} : { newInvitee }),
+    noShow: [noShow.mark, noShow.updatedAt],
     invitee: stamp(invitee.fields, invitee.updatedAt),
     event: stamp(event.fields, event.updatedAt),
   };
@@ -39,6 +42,7 @@ export function mergeKnowledge(a: InviteeKnowledge, b: InviteeKnowledge): Invite
     rescheduled: a.rescheduled || b.rescheduled,
     ...(oldInvitee === undefined ? {} : { oldInvitee }),
     ...(newInvitee === undefined ? {} : { newInvitee }),
+    noShow: newer(a.noShow, b.noShow),
     invitee: mergeStamped(a.invitee, b.invitee),
     event: mergeStamped(a.event, b.event),
   };
@@ -62,15 +66,21 @@ function mergeStamped<S extends object>(a: S, b: S): S {
   const merged: AnyStamped = { ...(a as AnyStamped) };
   for (const [name, field] of Object.entries(b as AnyStamped)) {
     const known = merged[name];
-    if (known === undefined || compareStamped(field, known) > 0) merged[name] = field;
+    merged[name] = known === undefined ? field : newer(field, known);
   }
   return sortKeys(merged) as S;
+}
+
+function newer<Value>(a: Stamp<Value>, b: Stamp<Value>): Stamp<Value> {
+  return compareStamped(a, b) > 0 ? a : b;
 }
 
 function compareStamped([value, at]: Stamp, [otherValue, otherAt]: Stamp): number {
   return (
     Date.parse(at) - Date.parse(otherAt) ||
     compareText(at, otherAt) ||
+    // Nothing promises that an event's time of change moves when its conference link is there.
+    Number(isPushed(value as Location)) - Number(isPushed(otherValue as Location)) ||
     compareText(canonical(value), canonical(otherValue))
   );
 }

@@ -1,82 +1,93 @@
-import { type Booking, chainOf } from "./booking.ts";
-import type { Origin } from "./facts.ts";
+import type { Booking } from "./booking.ts";
+import { canonicalLog, type Step } from "./canonical-log.ts";
 import { fieldValue, type InviteeKnowledge } from "./knowledge.ts";
-import { type OutcomeData, type OutcomeType, outcomeData } from "./outcome-data.ts";
+import {
+  bookingData,
+  cancellationData,
+  type DataOfType,
+  type OutcomeType,
+  previousData,
+  type Telling,
+} from "./outcome-data.ts";
+import { promisesOf, type RegisterStep, registerSteps } from "./registers.ts";
 
 /** What internal services are told. `id` is derived from the invitee, so that a rebuild gives the same ones. */
-export interface Outcome {
+export type Outcome = { readonly [Type in OutcomeType]: OutcomeOf<Type> }[OutcomeType];
+
+export interface OutcomeOf<Type extends OutcomeType> {
   readonly id: string;
-  readonly type: OutcomeType;
+  readonly type: Type;
   /** The booking's id. */
   readonly subject: string;
   /** The fact's own time, ISO 8601 in UTC. */
   readonly time: string;
-  readonly data: OutcomeData;
-}
-
-/** One step of the canonical log, before it has a place in what is published. */
-interface Step {
-  readonly id: string;
-  readonly type: OutcomeType;
-  readonly time: string;
-  readonly invitee: InviteeKnowledge;
-  readonly previous?: InviteeKnowledge;
+  readonly data: DataOfType<Type>;
 }
 
 /**
  * The outcomes that follow from what is known and are not published yet, in order, and the booking that remembers
- * them. Nothing published is ever retracted. `origin` is that of the fact which made them follow.
+ * them. Nothing published is ever retracted.
  */
 export function publish(
   booking: Booking,
-  origin: Origin,
+  telling: Telling,
 ): { readonly booking: Booking; readonly outcomes: readonly Outcome[] } {
-  const fresh = canonicalLog(booking).filter(({ id }) => !booking.published.includes(id));
-  const outcomes = fresh.map((step, index) =>
-    outcomeOf(step, { bookingId: booking.id, sequence: booking.published.length + index + 1, origin }),
-  );
-  return { booking: { ...booking, published: [...booking.published, ...outcomes.map(({ id }) => id)] }, outcomes };
+  const steps = unpublishedSteps(booking);
+  const told: Booking = {
+    ...booking,
+    published: [...booking.published, ...steps.map(({ id }) => id)],
+    owed: [
+      ...booking.owed,
+      ...steps.filter(({ type }) => type !== "booking.canceled").flatMap((step) => promisesOf(booking, step.inviteeId)),
+    ],
+  };
+  const registers = registerSteps(told);
+  const said = registers.map(({ id }) => id);
+  const after: Booking = {
+    ...told,
+    registers: [...told.registers, ...said],
+    owed: told.owed.filter((id) => !said.includes(id)),
+  };
+  const outcomes = [
+    ...steps.map((step, index) => canonicalOutcome(step, after, booking.published.length + index + 1, telling)),
+    ...registers.map((step) => registerOutcome(step, after, telling)),
+  ];
+  return { booking: after, outcomes };
 }
 
-/**
- * The log as a pure function of what is known: the first invitee gives `confirmed`, each further one `rescheduled`, and
- * the last one `canceled` where it was truly canceled. It ends at the first invitee who is named but not known.
- */
-function canonicalLog(booking: Booking): Step[] {
-  const log: Step[] = [];
-  let previous: InviteeKnowledge | undefined;
-  for (const [position, inviteeId] of chainOf(booking).entries()) {
-    const invitee = booking.invitees[inviteeId];
-    if (invitee === undefined) return log;
-    const type = position === 0 ? "booking.confirmed" : "booking.rescheduled";
-    const time = fieldValue(invitee.invitee.createdAt);
-    log.push({ id: outcomeId(inviteeId, type), type, time, invitee, ...(previous ? { previous } : {}) });
-    previous = invitee;
+/** The event types, by URI, that the outcomes to come will tell of. */
+export function eventTypesToTell(booking: Booking): string[] {
+  const invitees = [...unpublishedSteps(booking), ...registerSteps(booking)].map(({ invitee }) => invitee);
+  const types = invitees.map(({ event }: InviteeKnowledge) => fieldValue(event.eventType));
+  return [...new Set(types.filter((uri) => uri !== undefined))];
+}
+
+function unpublishedSteps(booking: Booking): Step[] {
+  return canonicalLog(booking).filter(({ id }) => !booking.published.includes(id));
+}
+
+function canonicalOutcome(step: Step, booking: Booking, sequence: number, telling: Telling): Outcome {
+  const { id, type, time, invitee, previous } = step;
+  const status = type === "booking.canceled" ? "canceled" : "active";
+  const data = { booking: bookingData({ booking, status, sequence, invitee, telling }), origin: telling.origin };
+  const subject = booking.id;
+  switch (type) {
+    case "booking.confirmed":
+      return { id, type, subject, time, data };
+    case "booking.rescheduled":
+      return { id, type, subject, time, data: { ...data, previous: previous ? previousData(previous) : null } };
+    case "booking.canceled":
+      return { id, type, subject, time, data: { ...data, cancellation: cancellationData(invitee) } };
   }
-  if (previous?.canceled && !previous.rescheduled) {
-    const inviteeId = chainOf(booking).at(-1) ?? booking.id;
-    const type = "booking.canceled";
-    log.push({ id: outcomeId(inviteeId, type), type, time: canceledAt(previous), invitee: previous });
-  }
-  return log;
 }
 
-function outcomeId(inviteeId: string, type: OutcomeType): string {
-  return `${inviteeId}.${type.slice("booking.".length)}`;
-}
-
-function canceledAt({ invitee }: InviteeKnowledge): string {
-  return fieldValue(invitee.cancellation)?.at ?? newestUpdate(invitee);
-}
-
-function newestUpdate(invitee: InviteeKnowledge["invitee"]): string {
-  const stamps = Object.values(invitee).map(([, updatedAt]) => updatedAt as string);
-  return stamps.toSorted((a, b) => Date.parse(a) - Date.parse(b)).at(-1) ?? fieldValue(invitee.createdAt);
-}
-
-function outcomeOf(
-  { id, type, time, ...step }: Step,
-  place: { readonly bookingId: string; readonly sequence: number; readonly origin: Origin },
-): Outcome {
-  return { id, type, subject: place.bookingId, time, data: outcomeData({ ...step, ...place, type }) };
+function registerOutcome(step: RegisterStep, booking: Booking, telling: Telling): Outcome {
+  const { id, type, time, invitee, changed } = step;
+  const status = booking.published.at(-1)?.endsWith(".canceled") ? "canceled" : "active";
+  const sequence = booking.published.length;
+  const data = { booking: bookingData({ booking, status, sequence, invitee, telling }), origin: telling.origin };
+  const subject = booking.id;
+  if (type !== "booking.updated") return { id, type, subject, time, data };
+  if (changed === undefined) throw new TypeError(`the outcome ${id} does not say what changed`);
+  return { id, type, subject, time, data: { ...data, changed } };
 }

@@ -20,16 +20,67 @@ describe("the samples", () => {
     expect(read(sample(name))).toMatchObject({
       kind: "fact",
       identity: `${event}/${payload.uri.split("/").at(-1)}`,
-      fact: { canceled: event === "invitee.canceled", rescheduled: payload.rescheduled },
+      fact: { kind: "invitee", canceled: event === "invitee.canceled", rescheduled: payload.rescheduled },
     });
   });
 
-  test.each(names.filter((name) => !/invitee\.(created|canceled)/.test(name)))(
-    "%s is of a type that nobody handles",
-    (name) => {
-      expect(read(sample(name))).toMatchObject({ kind: "unhandled", event: sample(name).event });
-    },
-  );
+  test.each([
+    ["invitee_no_show.created", "invitee_no_show.created/4b5c6d7e-8f90-4112-8c23-445566771109"],
+    [
+      "invitee_no_show.deleted",
+      "invitee_no_show.deleted/8a9b7c6d-1e2f-4031-8abc-d4e5f6071101/2026-12-03T19:24:31.050000Z",
+    ],
+    ["event_type.updated", "event_type.updated/c3d4e5f6-0718-4293-a4b5-c6d7e8f91101/2026-11-23T22:10:00.000000Z"],
+    [
+      "routing_form_submission.created.event_type",
+      "routing_form_submission.created/18293a4b-5c6d-47e8-89f0-011223451107",
+    ],
+  ])("%s is a fact, known as %s", (name, identity) => {
+    expect(read(sample(name))).toMatchObject({ kind: "fact", identity, job: sample(name).event });
+  });
+
+  test.each(["contact.deleted", "meeting_recap.deleted"])("%s is of a type that nobody handles", (name) => {
+    expect(read(sample(name))).toMatchObject({ kind: "unhandled", event: sample(name).event });
+  });
+
+  test("a mark says who was not there and since when, a clearing that nobody is marked", () => {
+    expect(read(sample("invitee_no_show.created"))).toMatchObject({
+      fact: {
+        noShow: {
+          updatedAt: "2026-12-03T19:20:00.710000Z",
+          mark: {
+            uri: "https://api.calendly.com/invitee_no_shows/4b5c6d7e-8f90-4112-8c23-445566771109",
+            at: "2026-12-03T19:20:00.700000Z",
+          },
+        },
+      },
+    });
+    expect(read(sample("invitee_no_show.deleted"))).toMatchObject({
+      fact: { noShow: { updatedAt: "2026-12-03T19:24:31.050000Z", mark: null } },
+    });
+  });
+
+  test("a mark without a no-show is not readable", () => {
+    const delivery = changed("invitee_no_show.created", ({ payload }) => {
+      payload.no_show = null;
+    });
+    expect(read(delivery)).toMatchObject({ kind: "unreadable", reason: "payload_invalid" });
+  });
+
+  test.each([
+    ["event_type", { eventType: "https://api.calendly.com/event_types/0718293a-4b5c-46d7-88e9-f00112341106" }],
+    ["external_url", {}],
+    ["custom_message", {}],
+  ])("a routing form that leads to an %s says so", (kind, leadsTo) => {
+    const { payload } = sample(`routing_form_submission.created.${kind}`);
+    const answers = payload.questions_and_answers.map(({ question, answer }: Record<string, unknown>) => ({
+      question,
+      answer,
+    }));
+    expect(read(sample(`routing_form_submission.created.${kind}`))).toMatchObject({
+      fact: { kind: "routing_form", form: { uri: payload.uri, submittedAt: payload.created_at, answers, ...leadsTo } },
+    });
+  });
 });
 
 describe("the name of a job", () => {
@@ -47,7 +98,7 @@ describe("the name of a job", () => {
     const delivery = changed("invitee.canceled", ({ payload }) => {
       payload.old_invitee = `${payload.event}/invitees/EARLIER`;
     });
-    expect(read(delivery)).toMatchObject({ job: "invitee.canceled", fact: { oldInvitee: "EARLIER" } });
+    expect(read(delivery)).toMatchObject({ job: "invitee.canceled", fact: { oldInvitee: { id: "EARLIER" } } });
   });
 });
 

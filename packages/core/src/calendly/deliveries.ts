@@ -1,18 +1,28 @@
 import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
-import type { InviteeFact } from "../bookings/facts.ts";
+import type { z } from "zod";
+import type { EventTypeFact, InviteeFact, RoutingFormFact } from "../bookings/facts.ts";
 import { inviteeFact } from "./invitee-facts.ts";
-import { envelope, inviteePayload } from "./payloads.ts";
-import { parseInviteeUri } from "./references.ts";
+import {
+  type EventTypePayload,
+  envelope,
+  eventTypePayload,
+  inviteePayload,
+  noShowPayload,
+  type RoutingFormPayload,
+  routingFormPayload,
+} from "./payloads.ts";
+import { isResourceUri, parseInviteeUri, parseResourceUri } from "./references.ts";
 
 /** Why a genuine delivery cannot be taken as a fact and is kept for ops. */
 export type UnreadableReason = "not_utf8" | "not_json" | "not_an_envelope" | "payload_invalid";
 
-export type JobName = "invitee.created" | "invitee.canceled" | "invitee.rescheduled";
+/** What Calendly can tell. */
+export type DeliveredFact = InviteeFact | RoutingFormFact | EventTypeFact;
 
 /** What a genuine delivery turns out to be. `identity` is the same for every delivery of one fact. */
 export type Reading =
-  | { readonly kind: "fact"; readonly identity: string; readonly job: JobName; readonly fact: InviteeFact }
+  | { readonly kind: "fact"; readonly identity: string; readonly job: string; readonly fact: DeliveredFact }
   | { readonly kind: "unhandled"; readonly identity: string; readonly event: string }
   | {
       readonly kind: "unreadable";
@@ -22,7 +32,37 @@ export type Reading =
       readonly problems: readonly string[];
     };
 
-const INVITEE_EVENTS: readonly string[] = ["invitee.created", "invitee.canceled", "invitee.rescheduled"];
+interface Handled<Payload> {
+  readonly schema: z.ZodType<Payload>;
+  fact(event: string, payload: Payload): DeliveredFact;
+  /** A job is named after what happened. */
+  job(event: string, fact: DeliveredFact): string;
+}
+
+const sameName = (event: string) => event;
+const invitee = handled({
+  schema: inviteePayload,
+  fact: inviteeFact,
+  job: (event, fact) => (fact.kind === "invitee" ? inviteeJob(fact) : event),
+});
+const eventType = handled({ schema: eventTypePayload, fact: eventTypeFact, job: sameName });
+
+/** What is done with each event that is handled. All others are acknowledged and dropped. */
+const HANDLED: Readonly<Record<string, Handled<unknown>>> = {
+  "invitee.created": invitee,
+  "invitee.canceled": invitee,
+  "invitee.rescheduled": invitee,
+  "invitee_no_show.created": handled({ schema: noShowPayload, fact: inviteeFact, job: sameName }),
+  "invitee_no_show.deleted": handled({ schema: inviteePayload, fact: inviteeFact, job: sameName }),
+  "routing_form_submission.created": handled({ schema: routingFormPayload, fact: routingFormFact, job: sameName }),
+  "event_type.created": eventType,
+  "event_type.updated": eventType,
+  "event_type.deleted": eventType,
+};
+
+function handled<Payload>(how: Handled<Payload>): Handled<unknown> {
+  return how as Handled<unknown>;
+}
 
 /** Reads the bytes of a delivery whose signature has been checked. Never throws. */
 export function readDelivery(body: Uint8Array): Reading {
@@ -45,28 +85,50 @@ export function readDelivery(body: Uint8Array): Reading {
   const wrapped = envelope.safeParse(json);
   if (!wrapped.success) return unreadable("not_an_envelope", describe(wrapped.error));
   const { event, payload } = wrapped.data;
-  if (!INVITEE_EVENTS.includes(event)) return { kind: "unhandled", identity: bodyIdentity(), event };
+  const how = Object.hasOwn(HANDLED, event) ? HANDLED[event] : undefined;
+  if (how === undefined) return { kind: "unhandled", identity: bodyIdentity(), event };
 
-  const invitee = inviteePayload.safeParse(payload);
-  if (!invitee.success) {
-    const identity = identityOfBrokenInvitee(event, payload) ?? bodyIdentity();
-    return { kind: "unreadable", identity, reason: "payload_invalid", problems: describe(invitee.error) };
+  const read = how.schema.safeParse(payload);
+  if (!read.success) {
+    const identity = identityOfBroken(event, payload) ?? bodyIdentity();
+    return { kind: "unreadable", identity, reason: "payload_invalid", problems: describe(read.error) };
   }
-  const fact = inviteeFact(event, invitee.data);
-  return { kind: "fact", identity: fact.identity, job: jobName(fact), fact };
+  const fact = how.fact(event, read.data);
+  return { kind: "fact", identity: fact.identity, job: how.job(event, fact), fact };
 }
 
-/** Where the payload does not fit but still names its invitee, repeats of it are one entry in quarantine. */
-function identityOfBrokenInvitee(event: string, payload: Readonly<Record<string, unknown>>): string | undefined {
+/** Where the payload of what happens once to an invitee does not fit but names it, repeats are one entry in quarantine. */
+function identityOfBroken(event: string, payload: Readonly<Record<string, unknown>>): string | undefined {
+  if (event !== "invitee.created" && event !== "invitee.canceled") return undefined;
   const named = inviteePayload.pick({ uri: true }).safeParse(payload);
-  return named.success && event !== "invitee.rescheduled"
-    ? `${event}/${parseInviteeUri(named.data.uri).inviteeId}`
-    : undefined;
+  return named.success ? `${event}/${parseInviteeUri(named.data.uri).inviteeId}` : undefined;
 }
 
-function jobName(fact: InviteeFact): JobName {
+function inviteeJob(fact: InviteeFact): string {
   if (fact.canceled && !fact.rescheduled) return "invitee.canceled";
   return fact.rescheduled || fact.oldInvitee !== undefined ? "invitee.rescheduled" : "invitee.created";
+}
+
+function routingFormFact(event: string, payload: RoutingFormPayload): RoutingFormFact {
+  const formId = parseResourceUri(payload.uri);
+  const { type, value } = payload.result ?? {};
+  const answers = (payload.questions_and_answers ?? []).map(({ question, answer }) => ({
+    question: question ?? null,
+    answer: answer ?? null,
+  }));
+  const leadsTo = type === "event_type" && typeof value === "string" && isResourceUri(value) ? value : undefined;
+  return {
+    kind: "routing_form",
+    identity: `${event}/${formId}`,
+    formId,
+    form: { uri: payload.uri, submittedAt: payload.created_at, answers, ...(leadsTo && { eventType: leadsTo }) },
+  };
+}
+
+function eventTypeFact(event: string, payload: EventTypePayload): EventTypeFact {
+  const eventTypeId = parseResourceUri(payload.uri);
+  const identity = `${event}/${eventTypeId}/${payload.updated_at}`;
+  return { kind: "event_type", identity, eventTypeId, eventType: payload.uri };
 }
 
 function describe(error: {

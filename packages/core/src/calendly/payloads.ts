@@ -26,12 +26,21 @@ export const scheduledEventPayload = z.looseObject({
   event_type: resourceUri.nullish(),
   location: z.looseObject({ type: maybeText, status: maybeText, join_url: maybeText }).nullish(),
   event_memberships: z
-    .array(z.looseObject({ user: z.string(), user_email: maybeText, user_name: maybeText }))
+    .array(
+      z.looseObject({
+        user: z.string(),
+        user_email: maybeText,
+        user_name: maybeText,
+        // The API's answers alone have these.
+        buffered_start_time: instant.nullish(),
+        buffered_end_time: instant.nullish(),
+      }),
+    )
     .nullish(),
   event_guests: z.array(z.looseObject({ email: z.string() })).nullish(),
 });
 
-/** Payload of `invitee.created` and `invitee.canceled`. */
+/** Payload of every delivery about an invitee. */
 export const inviteePayload = z.looseObject({
   uri: inviteeUri,
   email: maybeText,
@@ -54,10 +63,36 @@ export const inviteePayload = z.looseObject({
   cancel_url: maybeText,
   reschedule_url: maybeText,
   cancellation: cancellation.nullish(),
+  no_show: z.looseObject({ uri: resourceUri, created_at: instant }).nullish(),
+  routing_form_submission: resourceUri.nullish(),
   scheduled_event: scheduledEventPayload,
 });
 
 export type InviteePayload = z.output<typeof inviteePayload>;
+
+/** Payload of `invitee_no_show.created`. */
+export const noShowPayload = inviteePayload.extend({ no_show: inviteePayload.shape.no_show.unwrap().unwrap() });
+
+export const routingFormPayload = z.looseObject({
+  uri: resourceUri,
+  questions_and_answers: z.array(z.looseObject({ question: maybeText, answer: maybeText })).nullish(),
+  created_at: instant,
+  result: z.looseObject({ type: maybeText, value: z.unknown() }).nullish(),
+});
+
+export type RoutingFormPayload = z.output<typeof routingFormPayload>;
+
+/** Payload of `event_type.*`, and the answer of the API. */
+export const eventTypePayload = z.looseObject({
+  uri: resourceUri,
+  updated_at: instant,
+  slug: maybeText,
+  kind: maybeText,
+  pooling_type: maybeText,
+  duration: z.number().nullish(),
+});
+
+export type EventTypePayload = z.output<typeof eventTypePayload>;
 
 /** What every delivery has around its payload. */
 export const envelope = z.looseObject({

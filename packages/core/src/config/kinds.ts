@@ -41,6 +41,15 @@ export function listOf<const Values extends readonly [string, ...string[]]>(valu
   };
 }
 
+/** Names that Calendly made: URIs or ids. */
+export const names: Kind<string[]> = {
+  schema: z
+    .string()
+    .transform((list) => list.split(",").map((item) => item.trim()))
+    .refine((list) => list.every((name) => /^[\w:/.-]+$/.test(name))) as unknown as z.ZodType<string[], string>,
+  expected: "a comma-separated list of URIs or ids",
+};
+
 /** Keys and tokens are opaque, but a space or line break inside one is a slip of copying. */
 export const secret: Kind<string> = { schema: z.string().regex(/^\S+$/), expected: "a value without white space" };
 

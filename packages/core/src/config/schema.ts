@@ -1,4 +1,4 @@
-import { flag, listOf, oneOf, path, port, secret, text, url, wholeNumber } from "./kinds.ts";
+import { flag, listOf, names, oneOf, path, port, secret, text, url, wholeNumber } from "./kinds.ts";
 import type { Variable } from "./variable.ts";
 
 /** What Calendly lets one subscribe to (https://developer.calendly.com, webhook subscriptions). */
@@ -25,7 +25,6 @@ export const variables = {
     ...secret,
     secret: true,
     requiredBy: ["worker"],
-    reserved: true,
     description: "Primary Calendly API token.",
   },
   CALENDLY_API_TOKEN_SECONDARY: {
@@ -48,15 +47,13 @@ export const variables = {
   CALENDLY_ENABLE_CACHING: {
     ...flag,
     default: "true",
-    reserved: true,
-    description: "Cache what is read from Calendly's API.",
+    description: "Remember what Calendly's API says of event types.",
   },
   CALENDLY_CACHE_TTL: {
     ...wholeNumber(1),
     default: "300",
     unit: "s",
-    reserved: true,
-    description: "How long a cached answer of the API is fresh.",
+    description: "How long it is remembered.",
   },
   CALENDLY_CACHE_MAX_ENTRIES: {
     ...wholeNumber(1),
@@ -104,7 +101,6 @@ export const variables = {
   CALENDLY_API_BASE_URL: {
     ...url("https", "http"),
     default: "https://api.calendly.com",
-    reserved: true,
     description: "Base address of Calendly's API.",
   },
   CALENDLY_DEDUPLICATION_TTL: {
@@ -130,6 +126,38 @@ export const variables = {
     default: SUBSCRIBABLE_EVENTS.join(","),
     reserved: true,
     description: "Events to subscribe to.",
+  },
+  CALENDLY_EVENT_TYPES: {
+    ...names,
+    description: "Event types to handle, by URI or id, separated by commas. All others are acknowledged and dropped.",
+  },
+  CALENDLY_EVENT_TYPES_EXCLUDE: {
+    ...names,
+    description: "Event types not to handle, by URI or id, separated by commas.",
+  },
+  CALENDLY_REFERENCE_FIELD: {
+    ...oneOf(["utm_campaign", "utm_source", "utm_medium", "utm_content", "utm_term", "salesforce_uuid"]),
+    default: "utm_content",
+    description: "Tracking field of a booking link that becomes the booking's reference.",
+  },
+  CALENDLY_MISSING_HALF_GRACE: {
+    ...wholeNumber(0, 3_600),
+    default: "30",
+    unit: "s",
+    description:
+      "Time that the new half of a reschedule is given to be delivered before Calendly's API is asked for it.",
+  },
+  CALENDLY_CONFERENCE_LINK_INTERVAL: {
+    ...wholeNumber(1, 3_600),
+    default: "30",
+    unit: "s",
+    description: "First wait before a conference link that was not ready is asked for; it doubles up to 3600 s.",
+  },
+  CALENDLY_BOOKING_RETENTION_DAYS: {
+    ...wholeNumber(7, 3_650),
+    default: "90",
+    unit: "days",
+    description: "How long a booking is kept after its event's end; outcomes and quarantine after they came.",
   },
   CALENDLY_SHARDS: {
     ...wholeNumber(1, 1_024),

@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { outcomeStreamKey, type Shard } from "../redis/keys.ts";
-import type { OutcomeEvent } from "./stream-entry.ts";
+import type { OutcomeEvent } from "./outcome-event.ts";
 
 export interface ReadOutcome {
   /** The entry's id in its stream: read on after it. */

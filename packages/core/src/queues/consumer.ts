@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { type Job, UnrecoverableError, Worker } from "bullmq";
+import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { isConnectionError } from "../redis/connect.ts";
 import type { Shard } from "../redis/keys.ts";
@@ -13,16 +13,26 @@ export interface JobContext {
   readonly name: string;
   /** 1 at the first try. */
   readonly attempt: number;
+  /** When this one fails, the job is given up. */
+  readonly isLastAttempt: boolean;
+  /** How often it was begun, this time included; an `Again` begins it anew without spending an attempt. */
+  readonly starts: number;
   /** Aborts when the job should hand itself back because the worker stops. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+}
+
+/** The job did what it could for now, and is to be begun again after that time. */
+export interface Again {
+  readonly result: string;
+  readonly againAfterMs: number;
 }
 
 /** A job's work. Resolves with a word on how it ended; throws to be tried again, ImpossibleJobError to be given up. */
 export type JobHandler<Contract extends QueueContract> = (
   data: DataOf<Contract>,
   context: JobContext,
-) => Promise<string>;
+) => Promise<string | Again>;
 
 export interface Consumer {
   isRunning(): boolean;
@@ -53,7 +63,7 @@ export function createConsumer<Contract extends QueueContract>(ports: {
   /** Resolves once the worker is closing and its last job has ended. */
   const noneActive = Promise.withResolvers<void>();
 
-  async function run(job: Job, _token: string | undefined, signal = new AbortController().signal): Promise<string> {
+  async function run(job: Job, token: string | undefined, signal = new AbortController().signal): Promise<string> {
     const startedAt = performance.now();
     active += 1;
     const attempt = job.attemptsMade + 1;
@@ -68,10 +78,21 @@ export function createConsumer<Contract extends QueueContract>(ports: {
         );
       }
       jobLog = jobLog.child({ identity: contract.identity(data.data) });
-      const context: JobContext = { id: job.id ?? "", name: job.name, attempt, signal, log: jobLog };
-      result = await handle(data.data as DataOf<Contract>, context);
-      return result;
+      const ended = await handle(data.data as DataOf<Contract>, {
+        id: job.id ?? "",
+        name: job.name,
+        attempt,
+        isLastAttempt: attempt >= contract.attempts,
+        starts: job.attemptsStarted,
+        signal,
+        log: jobLog,
+      });
+      result = typeof ended === "string" ? ended : ended.result;
+      if (typeof ended === "string") return result;
+      await job.moveToDelayed(Date.now() + ended.againAfterMs, token);
+      throw new DelayedError();
     } catch (err) {
+      if (err instanceof DelayedError) throw err;
       if (err instanceof ImpossibleJobError) {
         jobLog.error({ err }, "job can never work, kept as failed");
         throw new UnrecoverableError(err.message);

@@ -12,7 +12,7 @@ export interface QueueContract<Data extends z.ZodType = z.ZodType> {
   readonly retry: { readonly firstDelayMs: number; readonly longestDelayMs: number; readonly jitter: number };
   /** How long finished jobs can be looked at, in seconds, and how many at most. */
   readonly keepCompleted: { readonly age: number; readonly count: number };
-  readonly keepFailed: { readonly age: number };
+  readonly keepFailed: { readonly age: number; readonly count?: number };
 }
 
 export type DataOf<Contract> = Contract extends QueueContract<infer Data> ? z.output<Data> : never;

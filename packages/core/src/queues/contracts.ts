@@ -5,6 +5,9 @@ import { defineQueue } from "./contract.ts";
 const HOUR = 3_600;
 const DAY = 24 * HOUR;
 
+/** Of a job whose id must be free again as soon as it has ended: BullMQ ignores one under an id that it still holds. */
+const NOTHING = { age: 0, count: 0 };
+
 /** Verified deliveries on their way to their bookings. Jobs are named after what happened, one queue a shard. */
 export const deliveries = defineQueue({
   name: "deliveries",
@@ -13,7 +16,8 @@ export const deliveries = defineQueue({
     /** The verified bytes as text; the worker reads them again. */
     body: z.string(),
     receivedAt: z.iso.datetime(),
-    signedWith: z.enum(["primary", "secondary"]),
+    /** Absent where Calendly's API said it, and not a delivery. */
+    signedWith: z.enum(["primary", "secondary"]).optional(),
     /** Key generation that the callback URL named, where it named one. */
     generation: z.string().optional(),
     origin: z.enum(ORIGINS),
@@ -43,4 +47,44 @@ export const lateDeliveries = defineQueue({
   retry: { firstDelayMs: 1_000, longestDelayMs: 300_000, jitter: 0.5 },
   keepCompleted: { age: HOUR, count: 5_000 },
   keepFailed: { age: 30 * DAY },
+});
+
+/**
+ * Invitees that somebody names and nobody has told of: to be asked for at Calendly. In vain for half an hour means that
+ * the booking is listed as incomplete; looking after the unfinished asks again.
+ */
+export const missingHalves = defineQueue({
+  name: "missing-halves",
+  data: z.object({
+    inviteeUri: z.string(),
+    /** Whether somebody who came after is known: the invitee is in the past then, and Calendly must know it. */
+    isPassed: z.boolean(),
+  }),
+  identity: (job) => job.inviteeUri,
+  attempts: 12,
+  retry: { firstDelayMs: 2_000, longestDelayMs: 300_000, jitter: 0.5 },
+  keepCompleted: NOTHING,
+  keepFailed: NOTHING,
+});
+
+/** Bookings whose conference link was not there yet: to be asked for again and again, until the event's end. */
+export const conferenceLinks = defineQueue({
+  name: "conference-links",
+  data: z.object({ bookingId: z.string(), inviteeUri: z.string() }),
+  identity: (job) => job.inviteeUri,
+  attempts: 12,
+  retry: { firstDelayMs: 2_000, longestDelayMs: 300_000, jitter: 0.5 },
+  keepCompleted: NOTHING,
+  keepFailed: NOTHING,
+});
+
+/** What is done again and again, whatever is delivered. Jobs are named after the task. */
+export const maintenance = defineQueue({
+  name: "maintenance",
+  data: z.object({}),
+  identity: () => "maintenance",
+  attempts: 3,
+  retry: { firstDelayMs: 1_000, longestDelayMs: 10_000, jitter: 0.5 },
+  keepCompleted: { age: DAY, count: 100 },
+  keepFailed: { age: 7 * DAY, count: 1_000 },
 });

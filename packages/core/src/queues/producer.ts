@@ -30,12 +30,7 @@ export function createProducer<Contract extends QueueContract>(ports: {
     queue.on("error", (err) => log.debug({ err, queue: contract.name }, "queue error"));
     return queue;
   });
-  const options: JobsOptions = {
-    attempts: contract.attempts,
-    backoff: { type: "custom" },
-    removeOnComplete: contract.keepCompleted,
-    removeOnFail: contract.keepFailed,
-  };
+  const options = jobOptions(contract);
 
   return {
     async enqueue(shard, jobName, data) {
@@ -51,5 +46,15 @@ export function createProducer<Contract extends QueueContract>(ports: {
     async close() {
       await Promise.all(queues.map((queue) => queue.close()));
     },
+  };
+}
+
+/** What a contract says about its jobs, in BullMQ's words. The back-off is the consumer's, see retry-delay.ts. */
+export function jobOptions(contract: QueueContract): JobsOptions {
+  return {
+    attempts: contract.attempts,
+    backoff: { type: "custom" },
+    removeOnComplete: contract.keepCompleted,
+    removeOnFail: contract.keepFailed,
   };
 }

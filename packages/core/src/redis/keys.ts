@@ -40,19 +40,52 @@ function tagName(index: number, count: number): string {
 
 // Every key of the project. BullMQ's own begin with `<tag>:<queue name>:`.
 
-/** Hash `{version, record}`: one booking as JSON. No expiry. */
+/** Hash `{version, record}`: one booking as JSON. Expires with the retention. */
 export const bookingKey = (shard: Shard, bookingId: string) => `${shard.tag}:booking:${bookingId}`;
 
-/** String: id of the booking that an invitee belongs to. No expiry. */
-export const inviteeIndexKey = (shard: Shard, inviteeId: string) => `${shard.tag}:invitee:${inviteeId}`;
+/** String: id of the booking that an invitee, or a routing form submission, belongs to. Expires with the retention. */
+export const indexKey = (shard: Shard, id: string) => `${shard.tag}:index:${id}`;
 
-/** Hash identity → delivery as JSON: those that wait until the invitee they follow is known. Emptied when it is. */
-export const waitingKey = (shard: Shard, inviteeId: string) => `${shard.tag}:waiting:${inviteeId}`;
+/**
+ * Hash identity → delivery as JSON: those that wait until the booking of an invitee or a routing form submission is
+ * known. Emptied when it is; expires with the retention.
+ */
+export const waitingKey = (shard: Shard, id: string) => `${shard.tag}:waiting:${id}`;
 
-/** Stream of outcomes with the fields id, type, subject, event. No expiry. */
+/**
+ * Sorted set: ids of bookings that something is still to be asked for, and of invitees that deliveries wait for, by the
+ * time in ms at which to look whether a job does so. No expiry.
+ */
+export const unfinishedKey = (shard: Shard) => `${shard.tag}:unfinished`;
+
+/**
+ * Sorted set: ids of bookings, and of invitees that deliveries wait for, whose missing part was asked for in vain, by
+ * the time of that in ms. No expiry.
+ */
+export const incompleteKey = (shard: Shard) => `${shard.tag}:incomplete`;
+
+/** String: the time in ms at which an invitee was erased. No expiry: whoever was erased stays erased. */
+export const erasedKey = (shard: Shard, inviteeId: string) => `${shard.tag}:erased:${inviteeId}`;
+
+/** Stream of outcomes with the fields id, type, subject, event. Trimmed by age. */
 export const outcomeStreamKey = (shard: Shard) => `${shard.tag}:outcomes`;
 
-/** String: one quarantined delivery as JSON. No expiry. */
+/** Sorted set: ids of the bookings that take a host's time, by its start in ms. Expires with the retention. */
+export const hostTimesKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:times`;
+
+/** Hash booking id → what it takes, as JSON, or the version alone where it takes nothing any more. Expires likewise. */
+export const hostBookingsKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:bookings`;
+
+/** Hash `<booking>+<booking>` → what has been told of the two, as JSON. Expires likewise. */
+export const hostPairsKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:pairs`;
+
+/** Sorted set: ids of the bookings that a host's keys hold, by the time in ms after which they are dropped. */
+export const hostExpiryKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:expiry`;
+
+/** String: what Calendly says of an event type, as JSON. Expires with CALENDLY_CACHE_TTL. */
+export const eventTypeKey = (shard: Shard, eventTypeId: string) => `${shard.tag}:event-type:${eventTypeId}`;
+
+/** String: one quarantined delivery as JSON. Expires with the retention, counted from its arrival. */
 export const quarantineEntryKey = (shard: Shard, id: string) => `${shard.tag}:quarantine:entry:${id}`;
 
 /** Sorted set: ids of quarantined deliveries by the time of their first arrival in ms. No expiry. */

@@ -1,10 +1,22 @@
 import type { Redis } from "ioredis";
-import { type Booking, emptyBooking } from "../bookings/booking.ts";
+import { type Booking, emptyBooking, holeOf } from "../bookings/booking.ts";
 import type { Outcome } from "../bookings/outcomes.ts";
+import { awaitsLinkUntil } from "../bookings/registers.ts";
+import { expiresAt } from "../bookings/retention.ts";
 import { toStreamEntry } from "../outcomes/stream-entry.ts";
 import type { DataOf } from "../queues/contract.ts";
 import { deliveries } from "../queues/contracts.ts";
-import { bookingKey, inviteeIndexKey, outcomeStreamKey, type Shards, waitingKey } from "../redis/keys.ts";
+import {
+  bookingKey,
+  erasedKey,
+  incompleteKey,
+  indexKey,
+  outcomeStreamKey,
+  type Shard,
+  type Shards,
+  unfinishedKey,
+  waitingKey,
+} from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 
 /** A booking as it was read. `version` is what a commit of a change to it must still find. */
@@ -18,77 +30,194 @@ export type Delivery = DataOf<typeof deliveries>;
 export interface BookingStore {
   /** The stored booking, or an empty one of version 0. */
   load(bookingId: string): Promise<Versioned>;
-  /** Writes the booking and appends the outcomes, both or neither; false when the version is another by now. */
-  commit(change: Versioned & { readonly outcomes: readonly Outcome[] }): Promise<boolean>;
-  /** The booking of an invitee; where it is not known, keeps `delivery` until it is and gives undefined. */
-  findOrWait(inviteeId: string, delivery: Delivery): Promise<string | undefined>;
-  /** Writes down which booking an invitee belongs to; gives the deliveries that waited for that. */
-  index(inviteeId: string, bookingId: string): Promise<Delivery[]>;
-  /** Forgets that a delivery waited for an invitee, once it is committed. */
-  clearWaiting(inviteeId: string, delivery: Delivery): Promise<void>;
+  /** Writes the booking and appends the outcomes, both or neither. */
+  commit(change: Versioned & { readonly outcomes: readonly Outcome[] }): Promise<"written" | "conflict" | "erased">;
+  /** The booking of an invitee or a routing form submission, where it is known. */
+  find(id: string): Promise<string | undefined>;
+  /** The same; where it is not known, keeps `delivery` until it is and gives undefined. */
+  findOrWait(
+    id: string,
+    delivery: Delivery,
+    /** Whether Calendly can be asked for the id; the end of the delivery's event, ISO 8601, where it has one. */
+    about: { readonly canBeAsked: boolean; readonly end?: string },
+  ): Promise<string | undefined>;
+  /** Writes down which booking an id belongs to; gives the deliveries that waited for that. */
+  index(id: string, booking: Booking): Promise<Delivery[]>;
+  /** The deliveries that wait for an id. */
+  waitingFor(id: string): Promise<Delivery[]>;
+  /** Forgets that a delivery waited for an id, once it is committed. */
+  clearWaiting(id: string, delivery: Delivery): Promise<void>;
+  /** When an invitee was erased, in ms; undefined for everybody else. */
+  erasedAt(inviteeId: string): Promise<number | undefined>;
+  /** Writes down that nothing may be kept of an invitee any more. */
+  markErased(inviteeId: string): Promise<void>;
+  /** Lists a booking, or an invitee that deliveries wait for, whose missing part was asked for in vain. */
+  listIncomplete(id: string): Promise<void>;
+  /** What is listed so, and since when (ms), oldest first. */
+  incomplete(shard: Shard, limit: number): Promise<{ readonly id: string; readonly since: number }[]>;
+  /** Up to `limit` ids that are to be looked after by now. */
+  due(shard: Shard, limit: number): Promise<string[]>;
+  /** Looks after an id again later, or never again. */
+  lookLater(id: string, again: boolean): Promise<void>;
 }
+
+const DAY_MS = 86_400_000;
+/** However old what is told, it is remembered longer than Calendly repeats it. */
+const SHORTEST_MEMORY_MS = 7 * DAY_MS;
+/** What was lost between a commit and the job that asks for what is missing is found after this time. */
+const LOOK_AFTER_MS = 15 * 60_000;
 
 const commitBooking = defineScript({
   name: "commit-booking",
-  keys: ["booking", "outcomes"],
-  args: ["expected_version", "record"],
-  reply: (raw) => raw === 1,
+  keys: ["booking", "outcomes", "unfinished", "incomplete", "erased"],
+  args: ["id", "expected_version", "record", "expires_at", "look_at", "has_hole"],
+  reply: (raw) => raw as "written" | "conflict" | "erased",
 });
 
 const findBookingOrWait = defineScript({
   name: "find-booking-or-wait",
-  keys: ["index", "waiting"],
-  args: ["identity", "delivery"],
+  keys: ["index", "waiting", "unfinished"],
+  args: ["id", "identity", "delivery", "expires_at", "look_at"],
   reply: (raw) => (typeof raw === "string" ? raw : undefined),
 });
 
-const indexInvitee = defineScript({
-  name: "index-invitee",
+const writeIndex = defineScript({
+  name: "write-index",
   keys: ["index", "waiting"],
-  args: ["booking_id"],
-  reply: (raw) => (raw as string[]).map((delivery) => deliveries.data.parse(JSON.parse(delivery))),
+  args: ["booking_id", "expires_at"],
+  reply: (raw) => (raw as string[]).map(parseDelivery),
 });
 
-export function createBookingStore(redis: Redis, shards: Shards): BookingStore {
+const clearWaiting = defineScript({
+  name: "clear-waiting",
+  keys: ["waiting", "unfinished", "incomplete"],
+  args: ["id", "identity"],
+  reply: (raw) => raw as number,
+});
+
+export function createBookingStore(ports: {
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly retentionDays: number;
+  readonly now: () => number;
+}): BookingStore {
+  const { redis, shards, retentionDays, now } = ports;
+
+  const keptUntil = (wanted: number) => Math.max(wanted, now() + SHORTEST_MEMORY_MS);
+  const bookingKeptUntil = (booking: Booking) => keptUntil(expiresAt(booking, retentionDays) ?? 0);
+  const lookAt = () => now() + LOOK_AFTER_MS;
+
   return {
     async load(bookingId) {
       const [version, record] = await redis.hmget(bookingKey(shards.of(bookingId), bookingId), "version", "record");
       if (typeof version !== "string" || typeof record !== "string") {
         return { version: 0, booking: emptyBooking(bookingId) };
       }
-      return { version: Number(version), booking: JSON.parse(record) as Booking };
+      return { version: Number(version), booking: { ...emptyBooking(bookingId), ...JSON.parse(record) } };
     },
 
     commit({ version, booking, outcomes }) {
       const shard = shards.of(booking.id);
+      const hasHole = holeOf(booking) !== undefined;
       return commitBooking(
         redis,
-        { booking: bookingKey(shard, booking.id), outcomes: outcomeStreamKey(shard) },
-        { expected_version: version, record: JSON.stringify(booking) },
-        outcomes.map(toStreamEntry).flatMap(({ id, type, subject, event }) => [id, type, subject, event]),
+        {
+          booking: bookingKey(shard, booking.id),
+          outcomes: outcomeStreamKey(shard),
+          unfinished: unfinishedKey(shard),
+          incomplete: incompleteKey(shard),
+          erased: erasedKey(shard, booking.id),
+        },
+        {
+          id: booking.id,
+          expected_version: version,
+          record: JSON.stringify(booking),
+          expires_at: bookingKeptUntil(booking),
+          look_at: hasHole || awaitsLinkUntil(booking) !== undefined ? lookAt() : "",
+          has_hole: hasHole ? 1 : 0,
+        },
+        streamEntries(outcomes),
       );
     },
 
-    findOrWait(inviteeId, delivery) {
-      const shard = shards.of(inviteeId);
+    async find(id) {
+      return (await redis.get(indexKey(shards.of(id), id))) ?? undefined;
+    },
+
+    findOrWait(id, delivery, { canBeAsked, end }) {
+      const shard = shards.of(id);
+      const from = end === undefined ? now() : Date.parse(end);
       return findBookingOrWait(
         redis,
-        { index: inviteeIndexKey(shard, inviteeId), waiting: waitingKey(shard, inviteeId) },
-        { identity: delivery.identity, delivery: JSON.stringify(delivery) },
+        { index: indexKey(shard, id), waiting: waitingKey(shard, id), unfinished: unfinishedKey(shard) },
+        {
+          id,
+          identity: delivery.identity,
+          delivery: JSON.stringify(delivery),
+          expires_at: keptUntil(from + retentionDays * DAY_MS),
+          look_at: canBeAsked ? lookAt() : "",
+        },
       );
     },
 
-    index(inviteeId, bookingId) {
-      const shard = shards.of(inviteeId);
-      return indexInvitee(
+    index(id, booking) {
+      const shard = shards.of(id);
+      return writeIndex(
         redis,
-        { index: inviteeIndexKey(shard, inviteeId), waiting: waitingKey(shard, inviteeId) },
-        { booking_id: bookingId },
+        { index: indexKey(shard, id), waiting: waitingKey(shard, id) },
+        { booking_id: booking.id, expires_at: bookingKeptUntil(booking) },
       );
     },
 
-    async clearWaiting(inviteeId, delivery) {
-      await redis.hdel(waitingKey(shards.of(inviteeId), inviteeId), delivery.identity);
+    async waitingFor(id) {
+      return (await redis.hvals(waitingKey(shards.of(id), id))).map(parseDelivery);
+    },
+
+    async clearWaiting(id, { identity }) {
+      const shard = shards.of(id);
+      const keys = {
+        waiting: waitingKey(shard, id),
+        unfinished: unfinishedKey(shard),
+        incomplete: incompleteKey(shard),
+      };
+      await clearWaiting(redis, keys, { id, identity });
+    },
+
+    async erasedAt(inviteeId) {
+      const at = await redis.get(erasedKey(shards.of(inviteeId), inviteeId));
+      return at === null ? undefined : Number(at);
+    },
+
+    async markErased(inviteeId) {
+      await redis.set(erasedKey(shards.of(inviteeId), inviteeId), String(now()), "NX");
+    },
+
+    async listIncomplete(id) {
+      await redis.zadd(incompleteKey(shards.of(id)), "NX", String(now()), id);
+    },
+
+    async incomplete(shard, limit) {
+      const key = incompleteKey(shard);
+      const ids = await redis.zrange(key, 0, String(limit - 1));
+      const since = ids.length === 0 ? [] : await redis.zmscore(key, ...ids);
+      return ids.map((id, index) => ({ id, since: Number(since[index]) }));
+    },
+
+    due: (shard, limit) => redis.zrangebyscore(unfinishedKey(shard), "-inf", String(now()), "LIMIT", 0, limit),
+
+    async lookLater(id, again) {
+      const key = unfinishedKey(shards.of(id));
+      if (again) await redis.zadd(key, "XX", String(lookAt()), id);
+      else await redis.zrem(key, id);
     },
   };
+}
+
+/** What a script appends to the stream of outcomes. */
+export function streamEntries(outcomes: readonly Outcome[]): string[] {
+  return outcomes.map(toStreamEntry).flatMap(({ id, type, subject, event }) => [id, type, subject, event]);
+}
+
+function parseDelivery(json: string): Delivery {
+  return deliveries.data.parse(JSON.parse(json));
 }

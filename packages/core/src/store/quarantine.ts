@@ -12,7 +12,8 @@ export interface Quarantined {
   readonly problems: readonly string[];
   /** ISO 8601. */
   readonly receivedAt: string;
-  readonly signedWith: string;
+  /** Absent where Calendly's API said it. */
+  readonly signedWith?: string;
   readonly body: Uint8Array;
 }
 
@@ -26,18 +27,33 @@ export interface Quarantine {
 const keepInQuarantine = defineScript({
   name: "keep-in-quarantine",
   keys: ["entry", "index"],
-  args: ["id", "received_at", "content"],
+  args: ["id", "received_at", "content", "expires_at", "forget_before"],
   reply: (raw) => raw === 1,
 });
 
-export function createQuarantine(redis: Redis, shards: Shards): Quarantine {
-  const shard = shards.first;
+const DAY_MS = 86_400_000;
+
+export function createQuarantine(ports: {
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly retentionDays: number;
+}): Quarantine {
+  const { redis } = ports;
+  const shard = ports.shards.first;
+  const retentionMs = ports.retentionDays * DAY_MS;
   return {
     async keep(entry) {
+      const receivedAt = Date.parse(entry.receivedAt);
       await keepInQuarantine(
         redis,
         { entry: quarantineEntryKey(shard, entry.id), index: quarantineIndexKey(shard) },
-        { id: entry.id, received_at: Date.parse(entry.receivedAt), content: encode(entry) },
+        {
+          id: entry.id,
+          received_at: receivedAt,
+          content: encode(entry),
+          expires_at: receivedAt + retentionMs,
+          forget_before: receivedAt - retentionMs,
+        },
       );
     },
     async get(id) {

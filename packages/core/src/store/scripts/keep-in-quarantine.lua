@@ -1,11 +1,14 @@
 -- Keeps a delivery that could not be taken as a fact. The first arrival of an id stays.
---   entry        string: the delivery as JSON
---   index        sorted set: ids by time of arrival
---   id           of the entry
---   received_at  in ms
---   content      of the entry
+--   entry          string: the delivery as JSON
+--   index          sorted set: ids by time of arrival
+--   id             of the entry
+--   received_at    in ms
+--   content        of the entry
+--   expires_at     in ms: when the entry is dropped
+--   forget_before  in ms: entries that arrived before this are dropped already
 -- Replies 1 when it is new, 0 when it was there.
-if redis.call('SET', entry, content, 'NX') then
+redis.call('ZREMRANGEBYSCORE', index, '-inf', '(' .. forget_before)
+if redis.call('SET', entry, content, 'NX', 'PXAT', expires_at) then
   redis.call('ZADD', index, received_at, id)
   return 1
 end

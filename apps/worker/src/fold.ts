@@ -1,0 +1,256 @@
+import { type Booking, type Malformed, mergeFact } from "@calendly-worker/core/bookings/booking";
+import { changedAt, takenTime } from "@calendly-worker/core/bookings/conflicts";
+import type { BookingFact, InviteeFact, Origin, Reference } from "@calendly-worker/core/bookings/facts";
+import type { EventTypeDetails } from "@calendly-worker/core/bookings/outcome-data";
+import { eventTypesToTell, type Outcome, publish } from "@calendly-worker/core/bookings/outcomes";
+import { isPastRetention } from "@calendly-worker/core/bookings/retention";
+import { isInScope, type Scope } from "@calendly-worker/core/bookings/scope";
+import { type DeliveredFact, readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import { parseResourceUri } from "@calendly-worker/core/calendly/references";
+import type { JobContext } from "@calendly-worker/core/queues/consumer";
+import { ImpossibleJobError } from "@calendly-worker/core/queues/errors";
+import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
+import type { EventTypes } from "@calendly-worker/core/store/event-types";
+import type { HostTimes } from "@calendly-worker/core/store/host-times";
+import type { Quarantine } from "@calendly-worker/core/store/quarantine";
+import type { Unfinished } from "./unfinished.ts";
+
+/** How the folding of a fact ended. */
+export type Folded =
+  | "folded"
+  /** Counted already. */
+  | "unchanged"
+  /** Kept until the booking is known that it belongs to. */
+  | "waiting"
+  | "quarantined"
+  /** Of somebody who was erased. */
+  | "erased"
+  | "out_of_scope"
+  /** Not told by a delivery, and older than anything that is kept. */
+  | "past_retention"
+  /** An event type changed: what was remembered of it is forgotten. */
+  | "forgotten";
+
+/** Takes facts up into bookings and publishes what follows. Repeating anything of it changes nothing. */
+export interface Fold {
+  delivery(delivery: Delivery, context: Pick<JobContext, "log" | "signal">): Promise<Folded>;
+  /** Calendly does not know an invitee who is in the past. */
+  gone(invitee: Reference, context: Pick<JobContext, "log" | "signal">): Promise<Folded>;
+}
+
+/** Each lost race means that another commit to the booking went well; more in a row are left to a later try. */
+const MAX_CONFLICTS = 20;
+
+/** A fact, the delivery that states it, and the id that it waited for where it did. */
+interface Pending {
+  readonly fact: BookingFact;
+  readonly delivery?: Delivery;
+  readonly waitedFor?: string;
+}
+
+type Admission =
+  | { readonly kind: "admitted"; readonly fact: DeliveredFact }
+  | { readonly kind: "dropped"; readonly why: "erased" | "out_of_scope" | "past_retention" };
+
+interface Merged {
+  readonly booking: Booking;
+  /** All that was looked at, whether it became part of the booking or not. */
+  readonly pending: readonly Pending[];
+  readonly malformed: readonly (Pending & { readonly why: Malformed })[];
+  /** What waited and is not to be taken up any more. */
+  readonly dropped: readonly { readonly waitedFor: string; readonly delivery: Delivery }[];
+}
+
+export function createFold(ports: {
+  readonly bookings: BookingStore;
+  readonly hostTimes: HostTimes;
+  readonly eventTypes: EventTypes;
+  readonly quarantine: Quarantine;
+  readonly unfinished: Unfinished;
+  readonly scope: Scope;
+  readonly referenceField: string;
+  readonly retentionDays: number;
+  readonly now: () => number;
+}): Fold {
+  const { bookings, hostTimes, eventTypes, quarantine, unfinished, scope, referenceField, retentionDays, now } = ports;
+
+  async function admit(delivery: Delivery): Promise<Admission> {
+    const fact = factOf(delivery);
+    if (!isInScope(fact, scope)) return { kind: "dropped", why: "out_of_scope" };
+    if (fact.kind !== "invitee") return { kind: "admitted", fact };
+    if (delivery.origin !== "webhook" && isPastRetention(fact.event.fields.end, retentionDays, now())) {
+      return { kind: "dropped", why: "past_retention" };
+    }
+    return await admitUnlessErased(fact);
+  }
+
+  /** Who was erased takes along whoever was in the same chain by then; who came later begins a booking of its own. */
+  async function admitUnlessErased(fact: InviteeFact): Promise<Admission> {
+    const { inviteeId, oldInvitee, newInvitee, ...rest } = fact;
+    const [itself, before, after] = await Promise.all(
+      [inviteeId, oldInvitee?.id, newInvitee?.id].map((id) => (id === undefined ? undefined : bookings.erasedAt(id))),
+    );
+    if (itself !== undefined) return { kind: "dropped", why: "erased" };
+    const createdAt = Date.parse(fact.invitee.fields.createdAt);
+    if ((before !== undefined && createdAt <= before) || (after !== undefined && createdAt <= after)) {
+      await bookings.markErased(inviteeId);
+      return { kind: "dropped", why: "erased" };
+    }
+    const links = {
+      ...(oldInvitee && before === undefined ? { oldInvitee } : {}),
+      ...(newInvitee && after === undefined ? { newInvitee } : {}),
+    };
+    return { kind: "admitted", fact: { ...rest, inviteeId, ...links } };
+  }
+
+  /** Which booking a fact belongs to; where that is not known, it waits. */
+  async function bookingOf(fact: InviteeFact | Extract<DeliveredFact, { kind: "routing_form" }>, delivery: Delivery) {
+    if (fact.kind === "routing_form") return await bookings.findOrWait(fact.formId, delivery, { canBeAsked: false });
+    if (fact.oldInvitee === undefined) return fact.inviteeId;
+    const about = { canBeAsked: true, end: fact.event.fields.end };
+    const bookingId = await bookings.findOrWait(fact.oldInvitee.id, delivery, about);
+    if (bookingId === undefined) await unfinished.ensureAskedFor(fact.oldInvitee);
+    return bookingId;
+  }
+
+  async function foldInto(
+    bookingId: string,
+    first: Pending,
+    origin: Origin,
+    { log, signal }: Pick<JobContext, "log" | "signal">,
+  ): Promise<Folded> {
+    for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
+      signal.throwIfAborted();
+      const stored = await bookings.load(bookingId);
+      const merged = await merge(stored.booking, first);
+      const eventType = await resolveEventTypes(merged.booking);
+      const { booking, outcomes } = publish(merged.booking, { origin, referenceField, eventType });
+      let { version } = stored;
+      const changed = JSON.stringify(booking) !== JSON.stringify(stored.booking);
+      if (changed) {
+        const commit = await bookings.commit({ version, booking, outcomes });
+        if (commit === "erased") return "erased";
+        if (commit === "conflict") {
+          log.debug({ booking: bookingId }, "lost a race, folding again");
+          continue;
+        }
+        version += 1;
+      }
+
+      await settle(merged);
+      const conflictOutcomes = await hostTimes.take({
+        bookingId,
+        version,
+        hosts: booking.hosts,
+        taken: takenTime(booking, version),
+        changedAt: changedAt(booking),
+        origin,
+      });
+      await unfinished.ensureJobs(booking);
+      announce([...outcomes, ...conflictOutcomes]);
+      if (merged.malformed.some(({ fact }) => fact === first.fact)) return "quarantined";
+      return changed ? "folded" : "unchanged";
+    }
+    throw new Error(`the booking changed under ${MAX_CONFLICTS} tries in a row to commit to it`);
+
+    function announce(outcomes: readonly Outcome[]): void {
+      for (const { id, type, subject } of outcomes) log.info({ outcome: id, type, subject }, "published");
+    }
+  }
+
+  /** Adds the fact, and every one that waited for something which is known by now. */
+  async function merge(stored: Booking, first: Pending): Promise<Merged> {
+    let booking = stored;
+    const pending = [first];
+    const malformed: (Pending & { why: Malformed })[] = [];
+    const dropped: { waitedFor: string; delivery: Delivery }[] = [];
+    for (const item of pending) {
+      const step = mergeFact(booking, item.fact);
+      if (step.kind === "malformed") {
+        malformed.push({ ...item, why: step.why });
+        continue;
+      }
+      booking = step.booking;
+      // The index is written before the commit: an entry without its booking harms nobody, a missing one would.
+      for (const id of idsNamedBy(item.fact)) {
+        for (const delivery of await bookings.index(id, booking)) {
+          if (pending.some((known) => known.delivery?.identity === delivery.identity)) continue;
+          const admission = await admit(delivery);
+          if (admission.kind === "dropped") dropped.push({ waitedFor: id, delivery });
+          else if (admission.fact.kind !== "event_type")
+            pending.push({ fact: admission.fact, delivery, waitedFor: id });
+        }
+      }
+    }
+    return { booking, pending, malformed, dropped };
+  }
+
+  async function resolveEventTypes(booking: Booking): Promise<(uri: string) => EventTypeDetails | undefined> {
+    const uris = eventTypesToTell(booking);
+    const details = await Promise.all(uris.map((uri) => eventTypes.find(uri)));
+    return (uri) => details[uris.indexOf(uri)];
+  }
+
+  /** After the commit, so that a kill in between repeats this rather than loses it. */
+  async function settle({ pending, malformed, dropped }: Merged): Promise<void> {
+    for (const { delivery, why } of malformed) {
+      if (delivery === undefined) continue;
+      const { identity: id, receivedAt, signedWith, body } = delivery;
+      await quarantine.keep({
+        id,
+        reason: "chain_malformed",
+        problems: [`chain: ${why}`],
+        receivedAt,
+        ...(signedWith && { signedWith }),
+        body: Buffer.from(body),
+      });
+    }
+    for (const { delivery, waitedFor } of [...pending, ...dropped]) {
+      if (delivery !== undefined && waitedFor !== undefined) await bookings.clearWaiting(waitedFor, delivery);
+    }
+  }
+
+  return {
+    async delivery(delivery, context) {
+      const admission = await admit(delivery);
+      if (admission.kind === "dropped") return admission.why;
+      const { fact } = admission;
+      if (fact.kind === "event_type") {
+        await eventTypes.forget(fact.eventTypeId);
+        return "forgotten";
+      }
+      const bookingId = await bookingOf(fact, delivery);
+      if (bookingId === undefined) return "waiting";
+      return await foldInto(bookingId, { fact, delivery }, delivery.origin, context);
+    },
+
+    async gone({ id }, context) {
+      const bookingId = (await bookings.find(id)) ?? id;
+      const fact = { kind: "gone", identity: `gone/${id}`, inviteeId: id } as const;
+      return await foldInto(bookingId, { fact }, "reconcile", context);
+    },
+  };
+}
+
+/** Ids that belong to the same booking as the fact: whoever waits for one of them can be taken up. */
+function idsNamedBy(fact: BookingFact): string[] {
+  switch (fact.kind) {
+    case "invitee": {
+      const { routingForm } = fact.invitee.fields;
+      const ids = [fact.inviteeId, fact.newInvitee?.id, routingForm && parseResourceUri(routingForm)];
+      return ids.filter((id) => id !== undefined && id !== "") as string[];
+    }
+    case "gone":
+      return [fact.inviteeId];
+    case "routing_form":
+      return [];
+  }
+}
+
+/** What ingest has read is read again: the queue is trusted no more than the network. */
+function factOf(delivery: Delivery): DeliveredFact {
+  const reading = readDelivery(Buffer.from(delivery.body));
+  if (reading.kind === "fact") return reading.fact;
+  const why = reading.kind === "unreadable" ? [reading.reason, ...reading.problems] : [reading.event];
+  throw new ImpossibleJobError(`the delivery is not a fact that is handled: ${reading.kind}, ${why.join("; ")}`);
+}

@@ -1,0 +1,74 @@
+import { type AskedInvitee, askForInvitee } from "@calendly-worker/core/calendly/api-deliveries";
+import type { CalendlyClient } from "@calendly-worker/core/calendly/client";
+import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import { CalendlyError } from "@calendly-worker/core/calendly/errors";
+import { parseInviteeUri } from "@calendly-worker/core/calendly/references";
+import type { JobContext, JobHandler } from "@calendly-worker/core/queues/consumer";
+import type { missingHalves } from "@calendly-worker/core/queues/contracts";
+import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
+import type { Fold } from "../fold.ts";
+
+interface Ports {
+  readonly client: Pick<CalendlyClient, "invitee" | "scheduledEvent">;
+  readonly bookings: BookingStore;
+  readonly fold: Fold;
+  readonly now: () => number;
+}
+
+/** A budget that is used up is no failure of the job, but it must not go round for ever either. */
+const MOST_STARTS = 100;
+/** Where Calendly does not say when there is budget again: it counts by the minute. */
+const NEXT_BUDGET_MS = 60_000;
+
+/**
+ * Asks Calendly for an invitee whom nobody has told of, unless somebody has by now. One in the past that Calendly does
+ * not know was erased there; one to come may still appear. What is asked for in vain is listed as incomplete.
+ */
+export function findMissingHalf(ports: Ports): JobHandler<typeof missingHalves> {
+  const { client, bookings, fold, now } = ports;
+
+  return async ({ inviteeUri, isPassed }, context) => {
+    const { inviteeId } = parseInviteeUri(inviteeUri);
+    if (await isKnown(inviteeId)) return "known already";
+    const isAwaited = isPassed || (await bookings.waitingFor(inviteeId)).length > 0;
+
+    let asked: AskedInvitee;
+    try {
+      asked = await askForInvitee(client, inviteeUri);
+    } catch (error) {
+      if (error instanceof CalendlyError && error.code === "rate_limited" && context.starts < MOST_STARTS) {
+        return { result: "rate limited", againAfterMs: error.retryAfterMs ?? NEXT_BUDGET_MS };
+      }
+      await listWhenGivenUp(inviteeId, context);
+      throw error;
+    }
+    if (asked.kind === "found") {
+      const result = await fold.delivery(deliveryOf(asked.body, now()), context);
+      const isLeftOut = result === "past_retention" || result === "out_of_scope";
+      return isLeftOut && isAwaited ? await fold.gone({ id: inviteeId, uri: inviteeUri }, context) : result;
+    }
+    if (isAwaited) return await fold.gone({ id: inviteeId, uri: inviteeUri }, context);
+    await listWhenGivenUp(inviteeId, context);
+    throw new Error("Calendly does not know the new invitee of a reschedule");
+  };
+
+  async function isKnown(inviteeId: string): Promise<boolean> {
+    const bookingId = await bookings.find(inviteeId);
+    if (bookingId === undefined) return false;
+    const { booking } = await bookings.load(bookingId);
+    return booking.invitees[inviteeId] !== undefined || booking.gone.includes(inviteeId);
+  }
+
+  async function listWhenGivenUp(inviteeId: string, { isLastAttempt, log }: JobContext): Promise<void> {
+    if (!isLastAttempt) return;
+    const id = (await bookings.find(inviteeId)) ?? inviteeId;
+    await bookings.listIncomplete(id);
+    log.error({ incomplete: id, inviteeId }, "listed as incomplete");
+  }
+}
+
+/** What Calendly's API says goes the way of what Calendly delivers. */
+export function deliveryOf(body: string, nowMs: number): Delivery {
+  const { identity } = readDelivery(Buffer.from(body));
+  return { identity, body, receivedAt: new Date(nowMs).toISOString(), origin: "reconcile" };
+}

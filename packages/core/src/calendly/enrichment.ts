@@ -1,0 +1,55 @@
+import { ConsecutiveBreaker, circuitBreaker, handleAll, TimeoutStrategy, timeout, wrap } from "cockatiel";
+import type { TakenTime } from "../bookings/conflicts.ts";
+import type { Alternatives, EventTypeDetails } from "../bookings/outcome-data.ts";
+import type { CalendlyClient } from "./client.ts";
+
+/** What is good to have in an outcome, but not worth holding it back: each call rejects soon when Calendly is in trouble. */
+export interface Enrichment {
+  eventType(uri: string): Promise<EventTypeDetails>;
+  /** The next free times of the event type, from one that cannot be kept on; null where none can be asked for. */
+  alternatives(taken: TakenTime): Promise<Alternatives>;
+}
+
+const PATIENCE_MS = 2_000;
+const FAILURES_BEFORE_OPEN = 3;
+const HALF_OPEN_AFTER_MS = 10_000;
+const DAY_MS = 86_400_000;
+/** Calendly takes 31 days at most; nobody wants to be put off for longer than this. */
+const ALTERNATIVES_WITHIN_MS = 7 * DAY_MS;
+const MOST_ALTERNATIVES = 5;
+
+export function createEnrichment(
+  client: Pick<CalendlyClient, "eventType" | "availableTimes">,
+  now: () => number,
+): Enrichment {
+  const policy = wrap(
+    circuitBreaker(handleAll, {
+      halfOpenAfter: HALF_OPEN_AFTER_MS,
+      breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
+    }),
+    timeout(PATIENCE_MS, TimeoutStrategy.Aggressive),
+  );
+
+  return {
+    async eventType(uri) {
+      const { slug, kind, pooling_type, duration } = await policy.execute(() => client.eventType(uri));
+      return {
+        slug: slug ?? null,
+        kind: kind ?? null,
+        poolingType: pooling_type ?? null,
+        durationMinutes: duration ?? null,
+      };
+    },
+    async alternatives({ eventType, start }) {
+      // Only the future can be asked for; a minute is for the way.
+      const from = Math.max(Date.parse(start), now() + 60_000);
+      if (eventType === undefined) return null;
+      const range = { start: new Date(from).toISOString(), end: new Date(from + ALTERNATIVES_WITHIN_MS).toISOString() };
+      const times = await policy.execute(() => client.availableTimes(eventType, range));
+      return times.slice(0, MOST_ALTERNATIVES).map(({ start_time, invitees_remaining }) => ({
+        start: start_time,
+        inviteesRemaining: invitees_remaining ?? null,
+      }));
+    },
+  };
+}

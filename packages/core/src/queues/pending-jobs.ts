@@ -1,0 +1,47 @@
+import { Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import type { Shard, Shards } from "../redis/keys.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { DataOf, QueueContract } from "./contract.ts";
+import { jobOptions } from "./producer.ts";
+
+/** Jobs that are there or not: their ids follow from what they are for. */
+export interface PendingJobs<Contract extends QueueContract> {
+  /** Adds a job unless one of its identity is waiting, delayed or running. */
+  ensure(shard: Shard, data: DataOf<Contract>, delayMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** `redis` must be ready: a BullMQ queue made on a connection that is not stays broken. Jobs bear the queue's name. */
+export function createPendingJobs<Contract extends QueueContract>(ports: {
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly contract: Contract;
+  readonly log: Logger;
+}): PendingJobs<Contract> {
+  const { contract, log } = ports;
+  const queues = ports.shards.all.map((shard) => {
+    const queue = new Queue(contract.name, { connection: ports.redis, prefix: shard.tag });
+    queue.on("error", (err) => log.debug({ err, queue: contract.name }, "queue error"));
+    return queue;
+  });
+  return {
+    async ensure(shard, data, delayMs) {
+      const queue = queues[shard.index];
+      if (queue === undefined) throw new RangeError(`there is no shard ${shard.index}`);
+      await queue.add(contract.name, data, {
+        ...jobOptions(contract),
+        jobId: jobId(contract.identity(data)),
+        delay: delayMs,
+      });
+    },
+    async close() {
+      await Promise.all(queues.map((queue) => queue.close()));
+    },
+  };
+}
+
+/** BullMQ keeps colons for itself. */
+function jobId(identity: string): string {
+  return identity.replaceAll(":", "_");
+}

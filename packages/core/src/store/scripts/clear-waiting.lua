@@ -1,0 +1,14 @@
+-- Forgets that a delivery waited for an id, once it is committed.
+--   waiting     hash identity -> delivery
+--   unfinished  sorted set: ids that something is still to be asked for
+--   incomplete  sorted set: ids whose missing part was asked for in vain
+--   id          that was waited for
+--   identity    of the delivery's fact
+-- Replies how many still wait.
+redis.call('HDEL', waiting, identity)
+local left = redis.call('HLEN', waiting)
+if left == 0 then
+  redis.call('ZREM', unfinished, id)
+  redis.call('ZREM', incomplete, id)
+end
+return left

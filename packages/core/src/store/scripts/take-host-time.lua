@@ -1,0 +1,77 @@
+-- Writes down what a booking takes of a host's time and finds who else takes some of it.
+--   times       sorted set: booking id by start
+--   bookings    hash booking id -> what it takes, as JSON {version, start, end, taken}; without taken when nothing
+--   told        hash "<id>+<id>" -> what has been told of the two, as JSON
+--   expiry      sorted set: booking id by when it is dropped
+--   id          of the booking
+--   version     of the booking: a lower one than the one that is known is older news and changes nothing
+--   taken       as JSON; empty when it takes nothing (any more)
+--   busy_from   in ms; empty likewise
+--   busy_to     in ms; empty likewise
+--   expires_at  in ms: when what is written here is dropped
+--   now         in ms
+-- Replies {what overlaps, as JSON ...}, {of each told pair that the booking is part of: the other's id, its version or
+-- empty, what has been told as JSON ...}; false when it is older news.
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 20)) do
+  redis.call('ZREM', expiry, old)
+  redis.call('ZREM', times, old)
+  redis.call('HDEL', bookings, old)
+  for _, name in ipairs(redis.call('HKEYS', told)) do
+    local a, b = string.match(name, '^(.-)%+(.+)$')
+    if a == old or b == old then
+      redis.call('HDEL', told, name)
+    end
+  end
+end
+
+local known = redis.call('HGET', bookings, id)
+if known and cjson.decode(known).version > tonumber(version) then
+  return false
+end
+
+local entry = { version = tonumber(version) }
+if taken ~= '' then
+  entry.start = tonumber(busy_from)
+  entry['end'] = tonumber(busy_to)
+  entry.taken = taken
+  redis.call('ZADD', times, busy_from, id)
+  -- How long the longest is says how far back an overlapping one may begin.
+  local longest = tonumber(redis.call('HGET', bookings, ':longest') or '0')
+  redis.call('HSET', bookings, ':longest', math.max(longest, busy_to - busy_from))
+else
+  redis.call('ZREM', times, id)
+end
+redis.call('HSET', bookings, id, cjson.encode(entry))
+redis.call('ZADD', expiry, expires_at, id)
+for _, key in ipairs({ times, bookings, told, expiry }) do
+  if redis.call('PTTL', key) == -1 then
+    redis.call('PEXPIREAT', key, expires_at)
+  else
+    redis.call('PEXPIREAT', key, expires_at, 'GT')
+  end
+end
+
+local overlapping = {}
+if taken ~= '' then
+  local earliest = busy_from - redis.call('HGET', bookings, ':longest')
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', times, '(' .. earliest, '(' .. busy_to)) do
+    local detail = cjson.decode(redis.call('HGET', bookings, other))
+    if other ~= id and detail['end'] > tonumber(busy_from) then
+      overlapping[#overlapping + 1] = detail.taken
+    end
+  end
+end
+
+local told_of_it = {}
+local all = redis.call('HGETALL', told)
+for i = 1, #all, 2 do
+  local a, b = string.match(all[i], '^(.-)%+(.+)$')
+  if a == id or b == id then
+    local other = a == id and b or a
+    local entry = redis.call('HGET', bookings, other)
+    told_of_it[#told_of_it + 1] = other
+    told_of_it[#told_of_it + 1] = entry and tostring(cjson.decode(entry).version) or ''
+    told_of_it[#told_of_it + 1] = all[i + 1]
+  end
+end
+return { overlapping, told_of_it }

@@ -1,0 +1,30 @@
+-- Writes down what has been told of two bookings that take one host's time, and appends it to the stream: both or
+-- neither, and only while nothing has changed since it was computed.
+--   bookings        hash booking id -> what it takes, as JSON with version
+--   told            hash "<id>+<id>" -> what has been told of the two, as JSON
+--   outcomes        stream
+--   pair            "<id>+<id>"
+--   expected        what had been told, as JSON; empty for nothing
+--   state           what has been told after this, as JSON
+--   first           id of one booking
+--   first_version   that this was computed from; empty for one that the host does not know any more
+--   second          id of the other
+--   second_version  likewise
+--   rest            id, type, subject, event of each outcome
+-- Replies 1 when written, 0 when something has changed: it is to be computed again.
+local function version_of(id)
+  local entry = redis.call('HGET', bookings, id)
+  return entry and tostring(cjson.decode(entry).version) or ''
+end
+
+if (redis.call('HGET', told, pair) or '') ~= expected then
+  return 0
+end
+if version_of(first) ~= first_version or version_of(second) ~= second_version then
+  return 0
+end
+redis.call('HSET', told, pair, state)
+for i = 1, #rest, 4 do
+  redis.call('XADD', outcomes, '*', 'id', rest[i], 'type', rest[i + 1], 'subject', rest[i + 2], 'event', rest[i + 3])
+end
+return 1

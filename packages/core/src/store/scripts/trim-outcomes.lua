@@ -1,0 +1,41 @@
+-- Drops outcomes by age, but none that a consumer group has not acknowledged, unless it is older still.
+--   outcomes           stream
+--   keep_from          in ms: what came before is dropped
+--   keep_from_at_last  in ms: what came before is dropped whoever has not handled it
+-- Replies {number dropped, {names of groups that lost something}}.
+if redis.call('EXISTS', outcomes) == 0 then
+  return { 0, {} }
+end
+
+local function parse(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+
+local function is_before(a, b)
+  local a_ms, a_seq = parse(a)
+  local b_ms, b_seq = parse(b)
+  return a_ms < b_ms or (a_ms == b_ms and a_seq < b_seq)
+end
+
+local keep = keep_from .. '-0'
+local at_last = keep_from_at_last .. '-0'
+local laggards = {}
+for _, row in ipairs(redis.call('XINFO', 'GROUPS', outcomes)) do
+  local group = {}
+  for i = 1, #row, 2 do
+    group[row[i]] = row[i + 1]
+  end
+  -- The oldest that the group still needs: what it has read and not acknowledged, else what comes after its last.
+  local pending = redis.call('XPENDING', outcomes, group.name)
+  local ms, seq = string.match(group['last-delivered-id'], '^(%d+)-(%d+)$')
+  local needed = pending[2] or (ms .. '-' .. (tonumber(seq) + 1))
+  if is_before(needed, keep) then
+    local oldest = redis.call('XRANGE', outcomes, needed, '(' .. at_last, 'COUNT', 1)
+    if #oldest > 0 then
+      laggards[#laggards + 1] = group.name
+    end
+    keep = is_before(needed, at_last) and at_last or needed
+  end
+end
+return { redis.call('XTRIM', outcomes, 'MINID', keep), laggards }
