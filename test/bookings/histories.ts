@@ -47,25 +47,45 @@ export function storyOf(limits: { readonly moves: number; readonly noShowToggles
   });
 }
 
-/** Plays the stories at a simulated Calendly, a step of each in turn, as they would happen side by side. */
+/** Plays the stories at a Calendly of their own. */
 export function playHistory(stories: readonly Story[], seed: number): History {
-  let now = START_MS;
+  const clock = createTestClock();
   const random = createRandom(seed);
   const baseUrl = "https://api.calendly.com";
   const account = createAccount({
     catalog: createCatalog(random, baseUrl),
     random,
     baseUrl,
-    now: () => now,
-    stamp: createStamp(() => now, createRandom(seed + 1)),
+    now: clock.now,
+    stamp: createStamp(clock.now, createRandom(seed + 1)),
     tell: () => {},
   });
-  const running = stories.map((story, index) => steps(account, story, index));
+  return { account, chains: playStories(account, stories, clock) };
+}
+
+/** A clock that stands still until it is told to go on. */
+export function createTestClock(): { readonly now: () => number; advance(): void } {
+  let now = START_MS;
+  return {
+    now: () => now,
+    advance() {
+      now += 60_000;
+    },
+  };
+}
+
+/** Plays the stories, a step of each in turn, as they would happen side by side. */
+export function playStories(
+  account: Account,
+  stories: readonly Story[],
+  clock: { readonly advance: () => void },
+): Chain[] {
   const chains = new Map<number, Invitee[]>();
   const forms = new Map<number, string>();
-  for (let open = running; open.length > 0; ) {
+  let open = stories.map((story, index) => steps(account, story, index));
+  while (open.length > 0) {
     open = open.filter((story) => {
-      now += 60_000;
+      clock.advance();
       const { value, done } = story.next();
       if (value === undefined) return !done;
       if ("form" in value) forms.set(value.index, value.form);
@@ -73,7 +93,7 @@ export function playHistory(stories: readonly Story[], seed: number): History {
       return !done;
     });
   }
-  return { account, chains: [...chains].map(([index, invitees]) => chainOf(account, invitees, forms.get(index))) };
+  return [...chains].map(([index, invitees]) => chainOf(account, invitees, forms.get(index)));
 }
 
 type Step = { readonly index: number; readonly invitee: Invitee } | { readonly index: number; readonly form: string };

@@ -1,33 +1,10 @@
-import { type Booking, emptyBooking, holeOf, mergeFact } from "@calendly-worker/core/bookings/booking";
-import type { BookingFact } from "@calendly-worker/core/bookings/facts";
-import type { Telling } from "@calendly-worker/core/bookings/outcome-data";
-import { type Outcome, publish } from "@calendly-worker/core/bookings/outcomes";
+import { holeOf } from "@calendly-worker/core/bookings/booking";
 import { outcomeEvent, toOutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { askedBody, type Chain, factOf, playHistory, storyOf } from "./histories.ts";
+import { type Played, play } from "./play.ts";
 import { comparable, isCanonical, lastState } from "./sameness.ts";
-
-const TELLING: Telling = { origin: "webhook", referenceField: "utm_content", eventType: () => undefined };
-
-interface Played {
-  readonly booking: Booking;
-  readonly outcomes: readonly Outcome[];
-}
-
-/** Folds facts into a booking one by one, as workers do. */
-function play(bookingId: string, facts: Iterable<BookingFact>, start?: Played): Played {
-  let booking = start?.booking ?? emptyBooking(bookingId);
-  const outcomes = [...(start?.outcomes ?? [])];
-  for (const fact of facts) {
-    const merge = mergeFact(booking, fact);
-    if (merge.kind === "malformed") throw new Error(merge.why);
-    const published = publish(merge.booking, TELLING);
-    booking = published.booking;
-    outcomes.push(...published.outcomes);
-  }
-  return { booking, outcomes };
-}
 
 /** Asks Calendly for every hole, as workers do, until there is none. */
 function fillHoles(chain: Chain, played: Played): Played {

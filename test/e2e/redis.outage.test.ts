@@ -142,6 +142,11 @@ describe("while Redis is away", () => {
     const stack = await startStack(server.url);
     own(stack.ingest);
     own(stack.worker);
+    // What is done at the start is done.
+    await until("the first maintenance is over", () => {
+      const ended = stack.worker.logs.filter((line) => line.msg === "job ended" && line["queue"] === "maintenance");
+      return ended.length === 2;
+    });
     disconnect(stack.redis);
     await server.kill();
     const from = performance.now();

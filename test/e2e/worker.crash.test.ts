@@ -84,7 +84,7 @@ test("a worker that is told to stop finishes its jobs first", async () => {
   await Promise.all(invitees.map((invitee) => send(createdBody(invitee))));
   await stack.worker.end("SIGTERM");
   expect(await stack.worker.exited).toEqual({ code: 0, signal: null });
-  const started = stack.worker.logs.filter(({ msg }) => msg === "job ended");
+  const started = stack.worker.logs.filter((line) => line.msg === "job ended" && line["queue"] === "deliveries");
   expect(started.every((line) => line["result"] === "folded")).toBe(true);
   workers.push(startWorker(server.url));
   const ids = invitees.map(({ id }) => `${id}.confirmed`);

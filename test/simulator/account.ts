@@ -21,6 +21,8 @@ export interface Booking extends Pick<Person, "name" | "email">, Partial<Omit<Pe
   /** Slug, name or URI: who takes a round robin. Drawn where it is not given. */
   readonly host?: string;
   readonly notes?: string;
+  /** The conference gets its link only with `pushConference`; Calendly sends no delivery for that. */
+  readonly conferenceLater?: boolean;
 }
 
 export type Account = ReturnType<typeof createAccount>;
@@ -67,9 +69,11 @@ export function createAccount(ports: {
     /** All that happened, in order. */
     history: (): readonly Happening[] => history,
 
-    book({ eventType, start, host, notes, ...person }: Booking): Invitee {
+    book({ eventType, start, host, notes, conferenceLater = false, ...person }: Booking): Invitee {
       const type = eventTypes.findOpen(eventType);
-      const slot = { type, start, ...(host && { host }), ...(notes && { notes }) };
+      if (conferenceLater && type.location === "physical")
+        throw new AccountError(`the event type "${eventType}" takes place at no conference`);
+      const slot = { type, start, conferenceLater, ...(host && { host }), ...(notes && { notes }) };
       return tellOf("invitee.created", meetings.invite(meetings.schedule(slot), { ...WITHOUT_DETAILS, ...person }));
     },
 
@@ -101,6 +105,9 @@ export function createAccount(ports: {
       for (const invitee of leaving) tellOf("invitee.canceled", invitee);
       return event;
     },
+
+    pushConference: meetings.pushConference,
+    forget: meetings.forget,
 
     markNoShow(id: string): Invitee {
       const invitee = meetings.activeInvitee(id);

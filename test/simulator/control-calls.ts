@@ -23,10 +23,13 @@ export const CALLS = {
     tracking: z.record(z.string(), z.string().nullable()).optional(),
     routingFormSubmission: z.string().optional(),
     notes: z.string().optional(),
+    conferenceLater: z.boolean().optional(),
   }),
   "/cancel": z.strictObject({ invitee, by: z.enum(["invitee", "host"]).optional(), reason }),
   "/reschedule": z.strictObject({ invitee, start: z.string(), reason }),
   "/cancel-event": z.strictObject({ event: z.string(), reason }),
+  "/conference": z.strictObject({ event: z.string() }),
+  "/forget": z.strictObject({ invitee }),
   "/no-show": z.strictObject({ invitee }),
   "/no-show/clear": z.strictObject({ invitee }),
   "/routing-form": z.strictObject({ answers, eventType: z.string() }),
@@ -71,6 +74,11 @@ export function createActs(simulator: Simulator) {
       shown(account.reschedule(input.invitee, input.start, input.reason ?? null)),
     "/cancel-event": (input: Input<"/cancel-event">) =>
       shownEvent(account.cancelEvent(input.event, input.reason ?? null)),
+    "/conference": (input: Input<"/conference">) => shownEvent(account.pushConference(input.event)),
+    "/forget": (input: Input<"/forget">) => {
+      account.forget(input.invitee);
+      return {};
+    },
     "/no-show": (input: Input<"/no-show">) => shown(account.markNoShow(input.invitee)),
     "/no-show/clear": (input: Input<"/no-show/clear">) => shown(account.clearNoShow(input.invitee)),
     "/routing-form": (input: Input<"/routing-form">) => ({

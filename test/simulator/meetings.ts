@@ -15,6 +15,8 @@ export interface ScheduledEvent {
   readonly notes?: string;
   readonly createdAt: string;
   readonly invitees: Invitee[];
+  /** Whether its conference has its link by now. */
+  isPushed: boolean;
   updatedAt: string;
   status: "active" | "canceled";
   cancellation?: Cancellation;
@@ -60,6 +62,8 @@ export interface Slot {
   /** Slug, name or URI. */
   readonly host?: string;
   readonly notes?: string;
+  /** The conference gets its link only when that is pushed. */
+  readonly conferenceLater?: boolean;
 }
 
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
@@ -73,7 +77,7 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
   const invitees = new Map<string, Invitee>();
 
   /** The event of that slot: a group's own where there is one, else a new one, even if that books a host twice. */
-  function schedule({ type, start, host, notes }: Slot): ScheduledEvent {
+  function schedule({ type, start, host, notes, conferenceLater = false }: Slot): ScheduledEvent {
     const startMs = ISO_TIME.test(start) ? Date.parse(start) : Number.NaN;
     if (Number.isNaN(startMs)) throw new AccountError(`expected start as an ISO 8601 time, got "${start}"`);
     const hosts = hostsOf(type, host);
@@ -98,6 +102,7 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
       end: timestamp(startMs + type.minutes * 60_000),
       ...(notes === undefined ? {} : { notes }),
       createdAt,
+      isPushed: !conferenceLater,
       updatedAt: createdAt,
       status: "active",
       invitees: [],
@@ -170,5 +175,22 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
     return event;
   }
 
-  return { events, invitees, schedule, invite, release, activeInvitee, activeEvent };
+  /** The conference's link is there. */
+  function pushConference(id: string): ScheduledEvent {
+    const event = activeEvent(id);
+    if (event.isPushed) throw new AccountError(`the event "${id}" has its conference link, or none to come`);
+    event.isPushed = true;
+    event.updatedAt = stamp();
+    return event;
+  }
+
+  /** Erased: whoever is asked for knows nothing of the invitee. Links that others have to it stay. */
+  function forget(id: string): void {
+    const invitee = invitees.get(id);
+    if (invitee === undefined) throw new AccountError(`there is no invitee "${id}"`);
+    invitees.delete(id);
+    invitee.event.invitees.splice(invitee.event.invitees.indexOf(invitee), 1);
+  }
+
+  return { events, invitees, schedule, invite, release, pushConference, forget, activeInvitee, activeEvent };
 }

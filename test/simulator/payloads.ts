@@ -95,7 +95,8 @@ export function eventResource(event: ScheduledEvent): Json {
   };
 }
 
-function locationOf({ type, id }: ScheduledEvent): Json {
+function locationOf({ type, id, isPushed }: ScheduledEvent): Json {
+  if (!isPushed) return { type: type.location, status: "processing" };
   switch (type.location) {
     case "physical":
       return { type: "physical", location: "12 Harbour Street", additional_info: "" };

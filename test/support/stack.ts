@@ -2,8 +2,10 @@ import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event"
 import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import type { Happening } from "../simulator/account.ts";
+import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import { type AppProcess, startApp, type Variables } from "./app-process.ts";
-import { SIGNING_KEY } from "./deliveries.ts";
+import { deliver, SIGNING_KEY } from "./deliveries.ts";
 import { connectRedis } from "./shared-redis.ts";
 import { until } from "./until.ts";
 
@@ -95,4 +97,53 @@ export async function startStack(redisUrl: string, variables: Variables = {}): P
       await Promise.all([ingest.end(), worker.end()]);
     },
   };
+}
+
+export interface StackWithCalendly extends Stack {
+  readonly simulator: Simulator;
+  /**
+   * Delivers what happened about an invitee, a routing form or an event type: all, or those of that event. Resolves when
+   * the worker has done with them.
+   */
+  deliver(about: { readonly uri: string }, event?: string): Promise<void>;
+}
+
+/** A stack whose worker can ask a simulated Calendly. What happens there is delivered by hand. */
+export async function startStackWithCalendly(
+  redisUrl: string,
+  seed: number,
+  variables: Variables = {},
+): Promise<StackWithCalendly> {
+  const simulator = await startSimulator({ seed, rateLimit: 100_000 });
+  const stack = await startStack(redisUrl, {
+    CALENDLY_API_BASE_URL: simulator.url,
+    CALENDLY_API_TOKEN: DEMO_TOKEN,
+    ...variables,
+  });
+  return {
+    ...stack,
+    simulator,
+    async deliver({ uri }, event) {
+      const bodies = simulator.account
+        .history()
+        .filter((happening) => happening.payload["uri"] === uri && (event === undefined || happening.event === event))
+        .map((happening) => bodyOf(happening));
+      for (const body of bodies) {
+        const { status, body: answer } = await deliver(stack.ingest.webhookUrl, body);
+        if (status !== 200) throw new Error(`the ingest answered ${status}`);
+        await until(`the job of ${answer.id} has ended`, () =>
+          stack.worker.logs.some((line) => line.msg === "job ended" && line["identity"] === answer.id),
+        );
+      }
+    },
+    async stop() {
+      await stack.stop();
+      await simulator.close();
+    },
+  };
+}
+
+/** The body of the delivery that tells what happened. */
+export function bodyOf({ event, createdAt, payload }: Happening): string {
+  return JSON.stringify({ event, created_at: createdAt, created_by: null, payload });
 }

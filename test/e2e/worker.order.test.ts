@@ -1,0 +1,153 @@
+import { randomUUID } from "node:crypto";
+import { deliveryBody } from "@calendly-worker/core/calendly/api-deliveries";
+import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
+import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
+import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
+import { deliveries } from "@calendly-worker/core/queues/contracts";
+import { createProducer } from "@calendly-worker/core/queues/producer";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import type { Delivery } from "@calendly-worker/core/store/bookings";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import fc from "fast-check";
+import { type Chain, createTestClock, factOf, playStories, storyOf } from "../bookings/histories.ts";
+import { play } from "../bookings/play.ts";
+import { comparable, isCanonical, lastState } from "../bookings/sameness.ts";
+import { createRandom } from "../simulator/random.ts";
+import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
+import type { AppProcess } from "../support/app-process.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis, silent } from "../support/shared-redis.ts";
+import { startWorker } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const HISTORIES = 200;
+const WORKERS = 4;
+const SEED = 20_261_123;
+const SHARD = createShards(1).first;
+
+let server: RedisServer;
+let redis: Redis;
+let simulator: Simulator;
+let chains: readonly Chain[];
+let workers: AppProcess[] = [];
+const random = createRandom(SEED);
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+  const clock = createTestClock();
+  simulator = await startSimulator({ seed: SEED, now: clock.now, rateLimit: 1_000_000 });
+  const stories = fc.sample(storyOf({ moves: 5, noShowToggles: 3 }), { numRuns: HISTORIES, seed: SEED });
+  // More than fit into one group event are refused, as at Calendly.
+  chains = playStories(simulator.account, stories.map(withRoom), clock);
+  await startWorkers();
+});
+
+afterAll(async () => {
+  await Promise.all(workers.map((worker) => worker.end()));
+  if (redis !== undefined) disconnect(redis);
+  await simulator?.close();
+  await server?.stop();
+});
+
+function withRoom(story: ReturnType<typeof storyOf> extends fc.Arbitrary<infer Story> ? Story : never, index: number) {
+  return story.eventType === "webinar" && index >= 100 ? ({ ...story, eventType: "intro" } as const) : story;
+}
+
+async function startWorkers(): Promise<void> {
+  const variables = { CALENDLY_API_BASE_URL: simulator.url, CALENDLY_API_TOKEN: DEMO_TOKEN, LOG_LEVEL: "info" };
+  workers = Array.from({ length: WORKERS }, () => startWorker(server.url, variables));
+  await Promise.all(workers.map((worker) => worker.untilLogged("taking jobs")));
+}
+
+/** Puts each body on the queue as often as it is given, whatever came before; resolves when all jobs have ended. */
+async function enqueueAll(bodies: readonly string[], origin: Delivery["origin"]): Promise<void> {
+  const producer = createProducer({
+    redis,
+    shards: createShards(1),
+    contract: { ...deliveries, identity: () => randomUUID() },
+    deduplicationMs: 1_000,
+    deadlineMs: 10_000,
+    log: silent,
+  });
+  const receivedAt = new Date().toISOString();
+  await Promise.all(
+    bodies.map((body) => {
+      const { identity } = readDelivery(Buffer.from(body));
+      return producer.enqueue(SHARD, "invitee.created", { identity, body, receivedAt, origin });
+    }),
+  );
+  await producer.close();
+  await until("all jobs have ended", isIdle, { deadlineMs: 50_000 });
+}
+
+async function isIdle(): Promise<boolean> {
+  const keys = ["deliveries", "missing-halves"].flatMap((queue) =>
+    ["wait", "active"].map((state) => `${SHARD.tag}:${queue}:${state}`),
+  );
+  const waiting = await Promise.all(keys.map((key) => redis.llen(key)));
+  const delayed = await redis.zcard(`${SHARD.tag}:deliveries:delayed`);
+  return delayed === 0 && waiting.every((length) => length === 0);
+}
+
+async function eventsByBooking(): Promise<Map<string, OutcomeEvent[]>> {
+  const events = (await readOutcomes(redis, SHARD, "0", 1_000_000)).map(({ event }) => event);
+  return Map.groupBy(
+    events.filter(({ type }) => !type.startsWith("booking.conflict")),
+    ({ subject }) => subject,
+  );
+}
+
+async function expectEveryLogRight(): Promise<void> {
+  const byBooking = await eventsByBooking();
+  expect(byBooking.size).toBe(chains.length);
+  for (const { bookingId, bodies } of chains) {
+    const events = byBooking.get(bookingId) ?? [];
+    const { outcomes } = play(bookingId, bodies.map(factOf));
+    expect(events.filter(isCanonical).map(comparable)).toEqual(outcomes.filter(isCanonical).map(comparable));
+    expect(lastState(events)).toEqual(lastState(outcomes));
+    expect(new Set(events.map(({ id }) => id)).size).toBe(events.length);
+  }
+}
+
+test("200 histories, shuffled and repeated, give every booking its log, with four workers racing", async () => {
+  const bodies = chains.flatMap((chain) => chain.bodies);
+  await enqueueAll(random.shuffle([...bodies, ...bodies.filter(() => random.next() < 0.5)]), "webhook");
+  await expectEveryLogRight();
+  expect(await redis.zcard(`${SHARD.tag}:unfinished`)).toBe(0);
+  const conflicts = workers.flatMap(({ logs }) => logs).filter((line) => line["result"] === "failed");
+  expect(conflicts).toEqual([]);
+});
+
+test("after everything in Redis is lost, a replay from Calendly's API gives the same ids in the same order", async () => {
+  const idsBefore = new Map(
+    [...(await eventsByBooking())].map(([id, log]) => [id, log.filter(isCanonical).map((one) => one.id)]),
+  );
+  const statesBefore = new Map([...(await eventsByBooking())].map(([id, log]) => [id, lastState(log)]));
+  await Promise.all(workers.map((worker) => worker.end()));
+  await redis.flushall();
+  await startWorkers();
+
+  const client = createCalendlyClient({
+    baseUrl: simulator.url,
+    token: DEMO_TOKEN,
+    timeoutMs: 10_000,
+    signal: new AbortController().signal,
+  });
+  const { current_organization: organization } = await client.currentUser();
+  const bodies: string[] = [];
+  for await (const event of client.scheduledEvents({ organization })) {
+    for await (const invitee of client.invitees(event.uri)) bodies.push(deliveryBody(invitee, event));
+  }
+  await enqueueAll(random.shuffle(bodies), "replay");
+
+  const after = await eventsByBooking();
+  const idsAfter = new Map([...after].map(([id, log]) => [id, log.filter(isCanonical).map((one) => one.id)]));
+  for (const { bookingId } of chains) {
+    expect(idsAfter.get(bookingId)).toEqual(idsBefore.get(bookingId));
+    expect(lastState(after.get(bookingId) ?? [])).toEqual(statesBefore.get(bookingId));
+  }
+  expect(idsAfter.size).toBe(idsBefore.size);
+});
