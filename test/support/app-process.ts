@@ -31,9 +31,13 @@ export function appMain(app: "ingest" | "worker" | "supervisor"): string {
   return new URL(`apps/${app}/dist/main.js`, ROOT).pathname;
 }
 
-/** Starts an app. The caller ends it. */
-export function startApp(app: "ingest" | "worker" | "supervisor", variables: Variables): AppProcess {
-  return startNode([appMain(app)], variables);
+/** Starts an app, with options for node before it. The caller ends it. */
+export function startApp(
+  app: "ingest" | "worker" | "supervisor",
+  variables: Variables,
+  nodeOptions: readonly string[] = [],
+): AppProcess {
+  return startNode([...nodeOptions, appMain(app)], variables);
 }
 
 export function startNode(args: readonly string[], variables: Variables): AppProcess {

@@ -33,8 +33,12 @@ export async function startIngest(redisUrl: string, variables: Variables = {}): 
 }
 
 /** A worker with short locks, so that what a killed one leaves is taken over soon. */
-export function startWorker(redisUrl: string, variables: Variables = {}): AppProcess {
-  return startApp("worker", {
+export function startWorker(
+  redisUrl: string,
+  variables: Variables = {},
+  nodeOptions: readonly string[] = [],
+): AppProcess {
+  const settings = {
     REDIS_URL: redisUrl,
     WORKER_PORT: "0",
     LOG_LEVEL: "debug",
@@ -43,7 +47,8 @@ export function startWorker(redisUrl: string, variables: Variables = {}): AppPro
     CALENDLY_API_TOKEN: "test-token-not-a-secret",
     CALENDLY_API_BASE_URL: NOBODY,
     ...variables,
-  });
+  };
+  return startApp("worker", settings, nodeOptions);
 }
 
 export interface OutcomeLog {

@@ -1,0 +1,157 @@
+import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
+import { deliveries } from "@calendly-worker/core/queues/contracts";
+import { createProducer } from "@calendly-worker/core/queues/producer";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import { createBookingStore } from "@calendly-worker/core/store/bookings";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import type { Invitee } from "../simulator/meetings.ts";
+import { type Simulator, startSimulator } from "../simulator/simulator.ts";
+import type { AppProcess } from "../support/app-process.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis, silent } from "../support/shared-redis.ts";
+import { bodyOf, startWorker } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const KILLER = new URL("../support/kill-at.ts", import.meta.url).href;
+const shards = createShards(1);
+/** Redis has this many databases, and each story needs one of its own. */
+const AT_ONCE = 4;
+/** More than there are; a worker that is not killed ends the search. */
+const MOST_POINTS = 60;
+
+let server: RedisServer;
+let simulator: Simulator;
+let story: ReturnType<typeof playStory>;
+
+beforeAll(async () => {
+  server = await startRedis();
+  simulator = await startSimulator({ seed: 5_511 });
+  story = playStory();
+});
+
+afterAll(async () => {
+  await simulator?.close();
+  await server?.stop();
+});
+
+/** A booking that is moved onto the time of another one, and is canceled only in the other's absence. */
+function playStory() {
+  const { account } = simulator;
+  const person = { name: "Priya Nair", email: "priya.nair@acme-corp.example" };
+  const other = account.book({ ...person, eventType: "panel", start: "2030-01-02T15:00:00Z" });
+  const form = account.submitRoutingForm([{ question: "Team size", answer: "9" }], "intro");
+  const first = account.book({
+    ...person,
+    eventType: "intro",
+    start: "2030-01-03T15:00:00Z",
+    routingFormSubmission: form,
+  });
+  const second = account.reschedule(first.id, "2030-01-02T15:15:00Z");
+  const third = account.reschedule(second.id, "2030-01-04T15:15:00Z");
+  const pair = [first.id, other.id].toSorted().join("+");
+  return { other, form, first, second, third, conflict: `${pair}.conflict.${second.event.start}` };
+}
+
+function bodies({ uri }: Pick<Invitee, "uri">, event?: string): string[] {
+  const happenings = simulator.account.history().filter(({ payload }) => payload["uri"] === uri);
+  return happenings.filter((happening) => event === undefined || happening.event === event).map(bodyOf);
+}
+
+async function enqueue(redis: Redis, all: readonly string[]): Promise<void> {
+  const options = { redis, shards, contract: deliveries, deduplicationMs: 60_000, deadlineMs: 5_000, log: silent };
+  const producer = createProducer(options);
+  for (const body of all) {
+    const { identity } = readDelivery(Buffer.from(body));
+    const receivedAt = new Date().toISOString();
+    await producer.enqueue(shards.first, "invitee.rescheduled", { identity, body, receivedAt, origin: "webhook" });
+  }
+  await producer.close();
+}
+
+const untilIdle = (redis: Redis) =>
+  until("all deliveries are done", async () => {
+    const [waiting, active, delayed] = await Promise.all([
+      redis.llen("{calendly:0}:deliveries:wait"),
+      redis.llen("{calendly:0}:deliveries:active"),
+      redis.zcard("{calendly:0}:deliveries:delayed"),
+    ]);
+    return waiting + active + delayed === 0;
+  });
+
+const idsIn = async (redis: Redis) =>
+  (await readOutcomes(redis, shards.first, "0", 1_000)).map(({ event }) => event.id);
+
+/** Kills a worker at that point of a job, lets another one go on; whether it came that far. */
+async function killAt(point: number, when: "before" | "after", database: number): Promise<boolean> {
+  const url = `redis://127.0.0.1:${server.port}/${database}`;
+  const redis = await connectRedis(url);
+  const running: AppProcess[] = [];
+  const start = (...args: [Record<string, string>?, string[]?]) => {
+    const worker = startWorker(url, ...args);
+    running.push(worker);
+    return worker;
+  };
+  try {
+    await redis.flushdb();
+    const prepare = start();
+    await prepare.untilLogged("taking jobs");
+    // The conflict's other side is there; the new half and the form wait for the booking.
+    await enqueue(redis, [
+      ...bodies(story.other),
+      ...bodies(story.second, "invitee.created"),
+      ...bodies({ uri: story.form }),
+    ]);
+    await untilIdle(redis);
+    await prepare.end("SIGKILL");
+
+    const doomed = start({ KILL_AT: String(point), KILL_WHEN: when }, ["--import", KILLER]);
+    await doomed.untilLogged("taking jobs");
+    await enqueue(redis, bodies(story.first, "invitee.canceled"));
+    const killed = await Promise.race([doomed.exited.then(() => true), untilIdle(redis).then(() => false)]);
+    await doomed.end("SIGKILL");
+
+    // Whatever was told is known as told, and the reverse.
+    const bookings = createBookingStore({ redis, shards, retentionDays: 90, now: Date.now });
+    const { booking } = await bookings.load(story.first.id);
+    const ofBooking = (await idsIn(redis)).filter((id) => !id.includes(".conflict.") && !id.startsWith(story.other.id));
+    expect(ofBooking).toEqual([...booking.published, ...booking.registers]);
+
+    const successor = start();
+    await successor.untilLogged("taking jobs");
+    await untilIdle(redis);
+    const ids = (await idsIn(redis)).toSorted();
+    const { other, first, second, conflict } = story;
+    const expected = [
+      `${other.id}.confirmed`,
+      `${first.id}.confirmed`,
+      `${second.id}.rescheduled`,
+      `${conflict}.detected`,
+    ];
+    expect(ids).toEqual(expected.toSorted());
+    // What waited was taken up.
+    expect(await bookings.waitingFor(first.id)).toEqual([]);
+    return killed;
+  } finally {
+    await Promise.all(running.map((worker) => worker.end("SIGKILL")));
+    disconnect(redis);
+  }
+}
+
+test.each(["before", "after"] as const)(
+  "a worker killed %s any of its job's commands to Redis leaves nothing half done, and nothing is told twice",
+  async (when) => {
+    let points = 0;
+    for (let from = 1; from <= MOST_POINTS; from += AT_ONCE) {
+      const batch = Array.from({ length: AT_ONCE }, (_, index) => from + index);
+      const killed = await Promise.all(batch.map((point, index) => killAt(point, when, index + 1)));
+      points += killed.filter(Boolean).length;
+      if (killed.includes(false)) break;
+    }
+    // Fewer would mean that the commands are not counted.
+    expect(points).toBeGreaterThan(12);
+    expect(points).toBeLessThan(MOST_POINTS);
+  },
+  240_000,
+);
