@@ -11,6 +11,7 @@ COPY packages/core/package.json packages/core/
 COPY apps/ingest/package.json apps/ingest/
 COPY apps/worker/package.json apps/worker/
 COPY apps/supervisor/package.json apps/supervisor/
+COPY apps/cli/package.json apps/cli/
 
 FROM manifests AS build
 # --ignore-scripts: the only package with one that may run is `node`, which would fetch a second Node.

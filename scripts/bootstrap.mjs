@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 const PNPM = "pnpm@12.21.0";
 const NODE_VERSION = "v24.";
 const root = fileURLToPath(new URL("..", import.meta.url));
-const projects = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor", "test"];
+const projects = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor", "apps/cli", "test"];
 const bin = join(root, "node_modules", ".bin");
 
 /** What follows the bootstrap, run on the Node of the workspace. */
@@ -67,7 +67,7 @@ function build() {
   ];
   const stamp = join(root, ".local", "build-stamp");
   const digest = digestOf(inputs);
-  const outputs = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor"].map((dir) =>
+  const outputs = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor", "apps/cli"].map((dir) =>
     join(root, dir, "dist"),
   );
   if (isStamped(stamp, digest) && outputs.every((dir) => existsSync(dir))) return "unchanged";

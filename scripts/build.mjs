@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const projects = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor"];
+const projects = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor", "apps/cli"];
 
 const tsc = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-b", ...projects], {
   cwd: root,

@@ -10,19 +10,21 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   pino: /^packages\/core\/src\/telemetry\//,
   "cluster-key-slot": /^packages\/core\/src\/redis\//,
   zod: /^packages\/core\/src\/(bookings|calendly|config|queues|outcomes)\//,
+  commander: /^apps\/cli\/src\//,
   cockatiel: /^packages\/core\/src\/calendly\//,
 };
 
 /** Rooms that must not know others. */
 const WALLS: readonly { readonly room: RegExp; readonly never: RegExp }[] = [
-  { room: /^packages\/core\//, never: /apps\/|@calendly-worker\/(ingest|worker|supervisor)/ },
+  { room: /^packages\/core\//, never: /apps\/|@calendly-worker\/(ingest|worker|supervisor|cli)/ },
   { room: /^packages\/core\/src\/bookings\//, never: /^\.\.\/|^node:/ },
   {
     room: /^packages\/core\/src\/calendly\//,
     never: /^\.\.\/(store|queues|outcomes|redis|config|telemetry|lifecycle)\//,
   },
-  { room: /^apps\/ingest\//, never: /@calendly-worker\/(worker|supervisor)|\/apps\// },
-  { room: /^apps\/worker\//, never: /@calendly-worker\/(ingest|supervisor)|\/apps\// },
+  { room: /^apps\/ingest\//, never: /@calendly-worker\/(worker|supervisor|cli)|\/apps\// },
+  { room: /^apps\/worker\//, never: /@calendly-worker\/(ingest|supervisor|cli)|\/apps\// },
+  { room: /^apps\/cli\//, never: /@calendly-worker\/(ingest|worker|supervisor)|\/apps\// },
 ];
 
 /** Words that only some files may use. */

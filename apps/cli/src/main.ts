@@ -1,0 +1,36 @@
+import { readEnvironment } from "@calendly-worker/core/config/environment";
+import { loadConfig } from "@calendly-worker/core/config/load";
+import { RefusalError } from "@calendly-worker/core/config/refusal";
+import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
+import { EXIT } from "@calendly-worker/core/lifecycle/run-app";
+import { createLogger } from "@calendly-worker/core/telemetry/logger";
+import { Command } from "commander";
+import { eraseCommand } from "./commands/erase.ts";
+import { incompleteCommand } from "./commands/incomplete.ts";
+import { openInstallation } from "./installation.ts";
+
+// What a person runs. Results go to standard output, everything else to standard error.
+
+const log = createLogger({ app: "cli", level: "silent" });
+const lifecycle = createLifecycle(log);
+const ports = {
+  open: () => openInstallation(loadConfig([], readEnvironment()), lifecycle, log),
+  input: process.stdin,
+  say: (line: string) => process.stdout.write(`${line}\n`),
+  note: (line: string) => process.stderr.write(`${line}\n`),
+};
+
+const program = new Command("calendly")
+  .description("Looks after an installation of calendly-worker. Reads the same settings as the apps.")
+  .showHelpAfterError()
+  .addCommand(incompleteCommand(ports))
+  .addCommand(eraseCommand(ports));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = error instanceof RefusalError ? EXIT.refused : EXIT.failed;
+} finally {
+  await lifecycle.close("done");
+}

@@ -1,0 +1,143 @@
+import { spawnSync } from "node:child_process";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import type { Invitee } from "../simulator/meetings.ts";
+import { deliver } from "../support/deliveries.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { bodyOf, type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const CLI = new URL("../../apps/cli/dist/main.js", import.meta.url).pathname;
+const PRIYA = { name: "Priya Nair", email: "Priya.Nair@acme-corp.example" };
+const OTHER = { name: "Lee Park", email: "lee.park@hanbit.example" };
+
+let server: RedisServer;
+let stack: StackWithCalendly;
+
+beforeAll(async () => {
+  server = await startRedis();
+  stack = await startStackWithCalendly(server.url, 7_301, { CALENDLY_MISSING_HALF_GRACE: "1" });
+});
+
+afterAll(async () => {
+  await stack?.stop();
+  await server?.stop();
+});
+
+const run = (args: readonly string[], input = "") => {
+  const env = { PATH: process.env["PATH"], REDIS_URL: server.url };
+  return spawnSync(process.execPath, [CLI, ...args], { env, input, encoding: "utf8", timeout: 30_000 });
+};
+
+const book = (who: typeof PRIYA, day: string) =>
+  stack.simulator.account.book({ ...who, eventType: "intro", start: `2030-02-${day}T15:00:00Z` });
+
+const idsAbout = async ({ id }: Invitee) =>
+  (await stack.outcomes.all())
+    .filter((event) => event.subject === id && !event.type.startsWith("booking.conflict"))
+    .map((event) => event.id);
+
+/** Everything that Redis holds, as text. */
+async function everything(): Promise<string> {
+  const { redis } = stack;
+  const parts: string[] = [];
+  for (const key of await redis.keys("*")) {
+    const type = await redis.type(key);
+    if (type === "string") parts.push((await redis.get(key)) ?? "");
+    else if (type === "hash") parts.push(JSON.stringify(await redis.hgetall(key)));
+    else if (type === "stream") parts.push(JSON.stringify(await redis.xrange(key, "-", "+")));
+    else if (type === "list") parts.push(JSON.stringify(await redis.lrange(key, 0, -1)));
+    else if (type === "zset") parts.push(JSON.stringify(await redis.zrange(key, 0, "-1")));
+    else parts.push(JSON.stringify(await redis.smembers(key)));
+  }
+  return parts.join("\n");
+}
+
+test("a person is erased from everything that is kept, and nothing of what was known comes back", async () => {
+  const { account } = stack.simulator;
+  // A chain whose last one has not been heard of, a conflict, a waiting half, one in quarantine, and somebody else.
+  const first = book(PRIYA, "10");
+  await stack.deliver(first);
+  const second = account.reschedule(first.id, "2030-02-11T15:00:00Z");
+  await stack.deliver(second, "invitee.created");
+  const unheard = account.reschedule(second.id, "2030-02-12T15:00:00Z");
+  const panel = account.book({ ...OTHER, eventType: "panel", start: "2030-02-11T15:00:00Z" });
+  await stack.deliver(panel);
+  const other = account.book({
+    ...OTHER,
+    eventType: "intro",
+    start: "2030-02-14T15:00:00Z",
+    answers: [{ question: "Who comes along?", answer: "priya.nair@acme-corp.example" }],
+  });
+  await stack.deliver(other);
+  const broken = JSON.parse(bodyOf(account.history().find(({ payload }) => payload["uri"] === first.uri) ?? never()));
+  broken.payload.created_at = null;
+  broken.payload.uri = broken.payload.uri.replace(first.id, "BROKEN");
+  await deliver(stack.ingest.webhookUrl, JSON.stringify(broken));
+  await stack.outcomes.untilThere([`${second.id}.rescheduled`, `${other.id}.confirmed`, `${panel.id}.confirmed`]);
+  const quarantine = createQuarantine({ redis: stack.redis, shards: createShards(1), retentionDays: 90 });
+  expect(await quarantine.count()).toBe(1);
+  expect((await everything()).toLowerCase()).toContain("priya");
+
+  const { status, stdout, stderr } = run(["erase", "--json"], "priya.nair@acme-corp.example\n");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  expect(JSON.parse(stdout)).toMatchObject({ bookings: 1, outcomes: 2, others: 1, running: 0 });
+
+  const left = await everything();
+  expect(left.toLowerCase()).not.toContain("priya");
+  expect(left).toContain(OTHER.email);
+  expect(await quarantine.count()).toBe(0);
+  expect(await idsAbout(first)).toEqual([`${first.id}.erased`]);
+  const events = await stack.outcomes.all();
+  expect(events.find(({ id }) => id === `${first.id}.erased`)).toMatchObject({
+    type: "booking.erased",
+    data: { booking: { id: first.id } },
+  });
+  expect(events.map(({ type }) => type)).toContain("booking.conflict_resolved");
+  // What the other one was told stays, without the name.
+  expect(events.filter(({ id }) => id === `${other.id}.confirmed`)).toMatchObject([
+    { data: { booking: { answers: [{ answer: "[erased]" }], invitee: { email: OTHER.email } } } },
+  ]);
+
+  // Repeats, the half that was not heard of, and what a sweep would bring: dropped.
+  await stack.redis.del(...(await stack.redis.keys("{calendly:0}:deliveries:de:*")));
+  for (const invitee of [first, second, unheard]) await stack.deliver(invitee);
+  expect(await idsAbout(first)).toEqual([`${first.id}.erased`]);
+  expect(await stack.redis.exists(`{calendly:0}:booking:${first.id}`, `{calendly:0}:waiting:${second.id}`)).toBe(0);
+
+  // Whoever books anew is welcome, also by moving what was erased.
+  const anew = book(PRIYA, "20");
+  await stack.deliver(anew);
+  const moved = account.reschedule(unheard.id, "2030-02-21T15:00:00Z");
+  await stack.deliver(moved, "invitee.created");
+  await stack.outcomes.untilThere([`${anew.id}.confirmed`, `${moved.id}.confirmed`]);
+});
+
+test("nothing is erased without an address, and what is wrong is said", () => {
+  expect(run(["erase"], "\n")).toMatchObject({
+    status: 1,
+    stderr: "expected one e-mail address, as an argument or on standard input\n",
+  });
+  expect(run(["erase", "nobody@example.org"])).toMatchObject({
+    status: 0,
+    stdout: "Erased: 0 bookings, 0 outcomes, 0 deliveries.\n",
+  });
+});
+
+test("a booking whose missing part is asked for in vain is listed", async () => {
+  expect(run(["incomplete"])).toMatchObject({ status: 0, stdout: "No booking is incomplete.\n" });
+  await stack.redis.zadd("{calendly:0}:incomplete", String(Date.parse("2030-01-01T00:00:00Z")), "SOMEBODY");
+  const { stdout } = run(["incomplete", "--json"]);
+  expect(JSON.parse(stdout)).toEqual([
+    { id: "SOMEBODY", missing: "SOMEBODY", waiting: 0, since: "2030-01-01T00:00:00.000Z" },
+  ]);
+  await until(
+    "nothing is listed any more",
+    async () => (await stack.redis.zrem("{calendly:0}:incomplete", "SOMEBODY")) === 1,
+  );
+});
+
+function never(): never {
+  throw new Error("the story is not as it should be");
+}
