@@ -1,0 +1,170 @@
+import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
+import type { JobContext } from "@calendly-worker/core/queues/consumer";
+import { conferenceLinks, missingHalves } from "@calendly-worker/core/queues/contracts";
+import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import { createBookingStore } from "@calendly-worker/core/store/bookings";
+import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import type { Fold } from "../../apps/worker/src/fold.ts";
+import { findMissingHalf } from "../../apps/worker/src/jobs/find-missing-half.ts";
+import { lookAfterUnfinished } from "../../apps/worker/src/jobs/look-after-unfinished.ts";
+import { createUnfinished } from "../../apps/worker/src/unfinished.ts";
+import { DEMO_TOKEN } from "../simulator/simulator.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { silent } from "../support/shared-redis.ts";
+import { type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
+
+const DAY_MS = 86_400_000;
+const PRIYA = { name: "Priya Nair", email: "priya.nair@acme-corp.example" };
+const shards = createShards(1);
+const context: JobContext = {
+  id: "1",
+  name: "test",
+  attempt: 12,
+  isLastAttempt: true,
+  starts: 12,
+  signal: new AbortController().signal,
+  log: silent,
+};
+
+let server: RedisServer;
+let stack: StackWithCalendly;
+
+beforeAll(async () => {
+  server = await startRedis();
+  // Nobody asks for what is missing: that is what the tests do themselves.
+  stack = await startStackWithCalendly(server.url, 6_101, {
+    CALENDLY_MISSING_HALF_GRACE: "3600",
+    CALENDLY_BOOKING_RETENTION_DAYS: "30",
+    CALENDLY_REFERENCE_FIELD: "utm_source",
+  });
+});
+
+afterAll(async () => {
+  await stack?.stop();
+  await server?.stop();
+});
+
+const book = (day: string) =>
+  stack.simulator.account.book({
+    ...PRIYA,
+    eventType: "intro",
+    start: `2030-03-${day}T15:00:00Z`,
+    tracking: { utm_source: "order-7" },
+  });
+const storeAt = (now: number) => createBookingStore({ redis: stack.redis, shards, retentionDays: 30, now: () => now });
+
+describe("what is kept of a booking", () => {
+  test("expires with the retention, counted from the end of its event", async () => {
+    const invitee = book("01");
+    await stack.deliver(invitee);
+    const expected = Date.parse(invitee.event.end) + 30 * DAY_MS;
+    const host = invitee.event.hosts[0]?.uri.split("/").at(-1);
+    const keys = [`booking:${invitee.id}`, `index:${invitee.id}`, `host:${host}:times`, `host:${host}:bookings`];
+    for (const key of keys)
+      expect([key, await stack.redis.pexpiretime(`{calendly:0}:${key}`)]).toEqual([key, expected]);
+    const [event] = await stack.outcomes.untilThere([`${invitee.id}.confirmed`]);
+    expect(event).toMatchObject({ data: { booking: { reference: "order-7" } } });
+  });
+
+  test("lasts as long as its latest event", async () => {
+    const first = book("02");
+    const second = stack.simulator.account.reschedule(first.id, "2030-04-20T15:00:00Z");
+    await stack.deliver(first);
+    await stack.deliver(second);
+    const expected = Date.parse(second.event.end) + 30 * DAY_MS;
+    expect(await stack.redis.pexpiretime(`{calendly:0}:booking:${first.id}`)).toBe(expected);
+  });
+
+  test("is nothing that waits for ever: a half without its other expires too", async () => {
+    const first = book("03");
+    const second = stack.simulator.account.reschedule(first.id, "2030-03-20T15:00:00Z");
+    stack.simulator.setFaults({ api: "down" });
+    await stack.deliver(second, "invitee.created");
+    stack.simulator.setFaults({ api: "well" });
+    const expected = Date.parse(second.event.end) + 30 * DAY_MS;
+    expect(await stack.redis.pexpiretime(`{calendly:0}:waiting:${first.id}`)).toBe(expected);
+  });
+});
+
+describe("what is missing", () => {
+  test("is looked after when the job that asks for it was lost", async () => {
+    const first = book("05");
+    const second = stack.simulator.account.reschedule(first.id, "2030-03-22T15:00:00Z");
+    await stack.deliver(first, "invitee.canceled");
+    const jobId = second.uri.replaceAll(":", "_");
+    const job = `{calendly:0}:missing-halves:${jobId}`;
+    expect(await stack.redis.exists(job)).toBe(1);
+    expect(await stack.redis.zscore("{calendly:0}:unfinished", first.id)).not.toBeNull();
+    await stack.redis.del(job);
+    await stack.redis.zrem("{calendly:0}:missing-halves:delayed", jobId);
+
+    const later = Date.now() + DAY_MS;
+    const pending = { redis: stack.redis, shards, log: silent };
+    const halves = createPendingJobs({ ...pending, contract: missingHalves });
+    const links = createPendingJobs({ ...pending, contract: conferenceLinks });
+    const unfinished = createUnfinished({
+      shards,
+      halves,
+      links,
+      missingHalfGraceMs: 3_600_000,
+      conferenceLinkIntervalMs: 30_000,
+      now: () => later,
+    });
+    const look = lookAfterUnfinished({ shards, bookings: storeAt(later), unfinished });
+    expect(await look(context)).toMatch(/^looked after [1-9]/);
+    expect(await stack.redis.exists(job)).toBe(1);
+    // Not again until a while has passed.
+    expect(await look(context)).toBe("looked after 0");
+    await Promise.all([halves.close(), links.close()]);
+  });
+
+  test("is listed as incomplete when it was asked for in vain, and is not when it comes after all", async () => {
+    const { account, url } = stack.simulator;
+    const first = book("06");
+    const second = account.reschedule(first.id, "2030-03-23T15:00:00Z");
+    await stack.deliver(first, "invitee.canceled");
+    const signal = new AbortController().signal;
+    const client = createCalendlyClient({ baseUrl: url, token: DEMO_TOKEN, timeoutMs: 5_000, signal });
+    const bookings = storeAt(Date.now());
+    const fold: Fold = {
+      delivery: () => Promise.reject(new Error("nothing was to be folded")),
+      gone: () => Promise.reject(new Error("nobody was to be gone")),
+    };
+    const ask = findMissingHalf({ client, bookings, fold, now: Date.now });
+    account.forget(second.id);
+    const job = ask({ inviteeUri: second.uri, isPassed: false }, context);
+    await expect(job).rejects.toThrow("Calendly does not know the new invitee of a reschedule");
+    const listed = async () => (await bookings.incomplete(shards.first, 100)).map(({ id }) => id);
+    expect(await listed()).toContain(first.id);
+    await stack.deliver(second, "invitee.created");
+    await stack.outcomes.untilThere([`${second.id}.rescheduled`]);
+    expect(await listed()).not.toContain(first.id);
+  });
+});
+
+describe("the stream of outcomes", () => {
+  const trimAfter = (days: number) =>
+    createOutcomeTrimmer({ redis: stack.redis, retentionDays: 30, now: () => Date.now() + days * DAY_MS }).trim(
+      shards.first,
+    );
+  const STREAM = "{calendly:0}:outcomes";
+
+  test("is trimmed by age, but not past what a consumer group has still to handle", async () => {
+    const { redis } = stack;
+    const length = await redis.xlen(STREAM);
+    expect(length).toBeGreaterThan(3);
+    expect(await trimAfter(29)).toEqual({ dropped: 0, laggards: [] });
+
+    await redis.xgroup("CREATE", STREAM, "mailer", "0");
+    const reply = await redis.xreadgroup("GROUP", "mailer", "one", "COUNT", 2, "STREAMS", STREAM, ">");
+    const [handled = ""] = (reply as unknown as [string, [string, string[]][]][])[0]?.[1].map(([id]) => id) ?? [];
+    await redis.xack(STREAM, "mailer", handled);
+    expect(await trimAfter(31)).toEqual({ dropped: 1, laggards: [] });
+    expect(await trimAfter(59)).toEqual({ dropped: 0, laggards: [] });
+    // Twice the retention is the end for a group that nobody reads any more.
+    expect(await trimAfter(61)).toEqual({ dropped: length - 1, laggards: ["mailer"] });
+    expect(await redis.xlen(STREAM)).toBe(0);
+  });
+});
