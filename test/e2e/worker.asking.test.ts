@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/g
 import type { Invitee } from "../simulator/meetings.ts";
 import { sharedRedisUrl } from "../support/shared-redis.ts";
 import { type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let stack: StackWithCalendly;
 let day = 0;
@@ -52,8 +53,11 @@ describe("a half that is never delivered", () => {
     const [confirmed, rescheduled] = await told(`${first.id}.confirmed`, `${third.id}.rescheduled`);
     expect(confirmed).toMatchObject({ data: { origin: "reconcile", booking: { start: first.event.start } } });
     expect(rescheduled).toMatchObject({ data: { previous: { inviteeUri: second.uri, start: second.event.start } } });
-    expect(await stack.redis.exists(`{calendly:0}:waiting:${second.id}`, `{calendly:0}:waiting:${first.id}`)).toBe(0);
-    expect(await stack.redis.zscore("{calendly:0}:unfinished", second.id)).toBeNull();
+    await until("nothing waits any more", async () => {
+      const waiting = await stack.redis.exists(`{calendly:0}:waiting:${second.id}`, `{calendly:0}:waiting:${first.id}`);
+      const unfinished = await stack.redis.zmscore("{calendly:0}:unfinished", first.id, second.id);
+      return waiting === 0 && unfinished.every((score) => score === null);
+    });
   });
 
   test("is asked for after a while when it is the new one", async () => {
