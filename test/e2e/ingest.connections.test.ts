@@ -138,6 +138,18 @@ describe("an ingest that is told to stop", () => {
     expect(await ingest.exited).toEqual({ code: 0, signal: null });
   });
 
+  test("does not wait for a client that has not finished its header", async () => {
+    const ingest = await start(20);
+    const connection = open(ingest);
+    connection.write(`POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nX-Slow: `);
+    expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(200);
+    const from = performance.now();
+    await ingest.end("SIGTERM");
+    expect(performance.now() - from).toBeLessThan(8_000);
+    expect(await ingest.exited).toEqual({ code: 0, signal: null });
+    expect(connection.received()).toBe("");
+  });
+
   test("cuts off a client that never finishes, at its deadline", async () => {
     const ingest = await start(1);
     const connection = open(ingest);

@@ -243,12 +243,74 @@ describe("a Redis that would lose deliveries", () => {
     await all.untilLogged("ready for deliveries");
   });
 
-  test("is refused as a replica", async () => {
+  test("is waited for while it is a replica: a fail-over makes it a primary", async () => {
     const primary = await startServer();
     const replica = await startServer({ settings: ["--replicaof", "127.0.0.1", String(primary.port)] });
-    const app = own(startApp("ingest", { ...variables, REDIS_URL: replica.url }));
-    expect((await app.exited).code).toBe(78);
-    expect(app.output()).toContain("Point REDIS_URL at the primary");
+    const ingest = own(await startIngest(replica.url));
+    const line = await ingest.untilLogged("waiting for a primary");
+    expect(JSON.stringify(line)).toContain("Point REDIS_URL at the primary");
+    await expectProbes(ingest.baseUrl, 503);
+    const redis = later(await connectRedis(replica.url), disconnect);
+    await redis.replicaof("NO", "ONE");
+    await ingest.untilLogged("ready for deliveries");
+    await expectProbes(ingest.baseUrl, 200);
+  });
+});
+
+describe("a Redis that takes no writes", () => {
+  const untilReady = (url: string, status: number) =>
+    until(`${url} answers ${status}`, async () => (await fetch(url)).status === status);
+
+  test.each([
+    ["full", { before: ["CONFIG", "SET", "maxmemory", "1"], after: ["CONFIG", "SET", "maxmemory", "0"] }],
+    ["read-only after a fail-over", { before: ["REPLICAOF", "127.0.0.1", "1"], after: ["REPLICAOF", "NO", "ONE"] }],
+  ])(
+    "%s: both apps are not ready, the worker rests, and all is well when it does again",
+    async (_, { before, after }) => {
+      const server = await startServer();
+      const stack = await startStack(server.url);
+      own(stack.ingest);
+      own(stack.worker);
+      later(stack.redis, disconnect);
+      const { url: workerUrl } = await stack.worker.untilLogged("listening");
+      const waiting = newInvitee();
+      const run = ([command = "", ...args]: string[]) => stack.redis.call(command, ...args);
+      await run(["CLIENT", "NO-EVICT", "ON"]);
+
+      await run(before);
+      await stack.worker.untilLogged("redis refuses commands, trying again now and then", 20_000);
+      await untilReady(`${String(workerUrl)}/readyz`, 503);
+      await untilReady(`${stack.ingest.baseUrl}/readyz`, 503);
+      expect((await deliver(stack.ingest.webhookUrl, createdBody(waiting))).status).toBe(503);
+      const said = stack.worker.logs.filter(({ level }) => level === "warn" || level === "error");
+      expect(said.length).toBeLessThan(20);
+
+      await run(after);
+      await untilReady(`${stack.ingest.baseUrl}/readyz`, 200);
+      await untilAnswered(stack.ingest.webhookUrl, createdBody(waiting));
+      await stack.outcomes.untilThere([`${waiting.id}.confirmed`]);
+      await untilReady(`${String(workerUrl)}/readyz`, 200);
+    },
+  );
+
+  test("but was emptied is noticed, and worked with from there on", async () => {
+    const server = await startServer();
+    const stack = await startStack(server.url);
+    own(stack.ingest);
+    own(stack.worker);
+    later(stack.redis, disconnect);
+    const { url: workerUrl } = await stack.worker.untilLogged("listening");
+    await stack.redis.flushall();
+    await untilReady(`${String(workerUrl)}/readyz`, 200);
+    await stack.worker.untilLogged("this Redis was emptied, or is another one: what was kept is gone");
+    // Two apps can find out; the schedules are there again.
+    await until(
+      "the schedules are back",
+      async () => (await stack.redis.zcard("{calendly:0}:maintenance:repeat")) === 2,
+    );
+    const invitee = newInvitee();
+    await untilAnswered(stack.ingest.webhookUrl, createdBody(invitee));
+    await until("the outcome is there", async () => (await stack.redis.xlen("{calendly:0}:outcomes")) === 1);
   });
 });
 

@@ -3,7 +3,7 @@ import type { Lifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { createJobSearch } from "@calendly-worker/core/queues/job-search";
 import { connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
-import { checkShardCount } from "@calendly-worker/core/redis/deployment";
+import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createEraser } from "@calendly-worker/core/store/eraser";
@@ -35,7 +35,7 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
     const seconds = CONNECT_DEADLINE_MS / 1_000;
     throw new Error(`Redis could not be reached within ${seconds} s. REDIS_URL says where it is.`, { cause });
   }
-  await checkShardCount(redis, shards);
+  await checkDeployment(redis, shards);
 
   const bookings = createBookingStore({ redis, shards, retentionDays, now });
   const search = createJobSearch({ redis, shards, contract: deliveries });

@@ -4,9 +4,8 @@ import { scopeOf } from "@calendly-worker/core/config/scope";
 import { listen } from "@calendly-worker/core/lifecycle/http-server";
 import { runApp } from "@calendly-worker/core/lifecycle/run-app";
 import { connectProducer, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
-import { checkShardCount } from "@calendly-worker/core/redis/deployment";
+import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
-import { checkRedisSafety } from "@calendly-worker/core/redis/safety";
 import { createApp } from "./app.ts";
 import { createIntake } from "./intake.ts";
 
@@ -25,6 +24,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
 
   const shards = createShards(config.CALENDLY_SHARDS);
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
+  const fitness = createFitness({ redis, shards, allowed: config.REDIS_ALLOW_UNSAFE ?? [], log });
   const intake = createIntake({
     redis,
     shards,
@@ -46,7 +46,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
     scope: scopeOf(config),
     lateDeliveries: config.CALENDLY_WEBHOOK_LATE_DELIVERIES,
     webhookPath: config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX,
-    isReady: async () => !lifecycle.signal.aborted && (await intake.isOpen()),
+    isReady: async () => !lifecycle.signal.aborted && intake.isOpen() && (await fitness.isFit(REDIS_DEADLINE_MS)),
     log,
   });
   const server = await listen(app, { host: config.INGEST_HOST, port: config.INGEST_PORT });
@@ -54,8 +54,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   log.info({ url: server.url, webhookPath: config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX }, "listening");
 
   await untilReady(redis, lifecycle.signal);
-  await checkRedisSafety(redis, config.REDIS_ALLOW_UNSAFE ?? []);
-  await checkShardCount(redis, shards);
+  await fitness.untilFit(lifecycle.signal);
   intake.open();
   log.info({ signingKeys: keys.map(({ name }) => name) }, "ready for deliveries");
 });

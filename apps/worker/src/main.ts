@@ -8,10 +8,8 @@ import { conferenceLinks, deliveries, maintenance, missingHalves } from "@calend
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
-import { withinDeadline } from "@calendly-worker/core/redis/deadline";
-import { checkShardCount } from "@calendly-worker/core/redis/deployment";
+import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
-import { checkRedisSafety } from "@calendly-worker/core/redis/safety";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
@@ -37,23 +35,21 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   // A probe wants an answer now, also while Redis is away.
   const probe = lifecycle.own("redis probe", connectProducer(config.REDIS_URL, log), disconnect);
   const consumers: Consumer[] = [];
+  const schedule = () => keepSchedules({ redis, shard: shards.first, log }, SCHEDULES);
+  const allowed = config.REDIS_ALLOW_UNSAFE ?? [];
+  const fitness = createFitness({ redis: probe, shards, allowed, log, onEmptied: schedule });
 
   async function isReady(): Promise<boolean> {
-    if (lifecycle.signal.aborted || consumers.length === 0 || probe.status !== "ready") return false;
-    if (!consumers.every((consumer) => consumer.isRunning())) return false;
-    return await withinDeadline(PROBE_DEADLINE_MS, probe.ping()).then(
-      () => true,
-      () => false,
-    );
+    if (lifecycle.signal.aborted || consumers.length === 0) return false;
+    return consumers.every((consumer) => consumer.isRunning()) && (await fitness.isFit(PROBE_DEADLINE_MS));
   }
 
   const server = await listen(createApp({ isReady, log }), { host: config.WORKER_HOST, port: config.WORKER_PORT });
   lifecycle.own("http server", server, () => server.close(PROBE_DEADLINE_MS));
   log.info({ url: server.url }, "listening");
 
-  await untilReady(redis, lifecycle.signal);
-  await checkRedisSafety(redis, config.REDIS_ALLOW_UNSAFE ?? []);
-  await checkShardCount(redis, shards);
+  await Promise.all([redis, probe].map((connection) => untilReady(connection, lifecycle.signal)));
+  await fitness.untilFit(lifecycle.signal);
 
   const now = Date.now;
   const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
@@ -136,7 +132,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
       createConsumer({ ...consuming, shard, contract: conferenceLinks, handle: askForLink }),
     );
   }
-  await keepSchedules({ redis, shard: shards.first, log }, SCHEDULES);
+  await schedule();
   consumers.push(
     createConsumer({
       ...consuming,

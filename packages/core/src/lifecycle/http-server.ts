@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type RequestListener, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 export interface HttpServer {
   /** Where it listens, for example `http://127.0.0.1:3000`. */
@@ -10,6 +10,8 @@ export interface HttpServer {
 }
 
 const IDLE_CHECK_MS = 50;
+/** What has been begun to be said when closing begins may be finished in this time; a client that trickles is not waited for. */
+const UNFINISHED_REQUEST_MS = 1_000;
 
 /** Starts listening. Port 0 takes a free one. Rejects with a message that says which address could not be had. */
 export async function listen(
@@ -17,6 +19,7 @@ export async function listen(
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<HttpServer> {
   const answering = new Set<ServerResponse>();
+  const sockets = new Set<Socket>();
   let closing = false;
   const server = createServer(
     // A sender who trickles is cut off after Calendly's own read time-out, and noticed soon.
@@ -28,6 +31,10 @@ export async function listen(
       handler(request, response);
     },
   );
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   const listening = once(server, "listening");
   server.listen(port, host);
   try {
@@ -46,8 +53,13 @@ export async function listen(
       for (const response of answering) response.shouldKeepAlive = false;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const sweep = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+      const trickling = setTimeout(() => {
+        const busy = new Set([...answering].map(({ socket }) => socket));
+        for (const socket of sockets) if (!busy.has(socket)) socket.destroy();
+      }, UNFINISHED_REQUEST_MS);
       const deadline = setTimeout(() => server.closeAllConnections(), deadlineMs);
       await closed;
+      clearTimeout(trickling);
       clearInterval(sweep);
       clearTimeout(deadline);
     },

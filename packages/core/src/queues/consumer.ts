@@ -7,6 +7,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { DataOf, QueueContract } from "./contract.ts";
 import { ImpossibleJobError } from "./errors.ts";
 import { retryDelay } from "./retry-delay.ts";
+import { createStandBack } from "./stand-back.ts";
 
 export interface JobContext {
   readonly id: string;
@@ -115,13 +116,19 @@ export function createConsumer<Contract extends QueueContract>(ports: {
     maxStalledCount: MAX_STALLED_COUNT,
     settings: { backoffStrategy: (attempt) => retryDelay(contract.retry, attempt, Math.random) },
   });
-  // Redis being away is said once by the connection itself; here it would be said at every attempt.
-  worker.on("error", (err) => log[isConnectionError(err) ? "debug" : "warn"]({ err }, "worker error"));
+  const standBack = createStandBack(worker, log);
+  worker.on("error", (err) => {
+    // Redis being away is said once by the connection itself; here it would be said at every attempt.
+    if (isConnectionError(err)) log.debug({ err }, "worker error");
+    else if (err.name === "ReplyError") standBack.begin(err);
+    else log.warn({ err }, "worker error");
+  });
   worker.on("stalled", (jobId) => log.warn({ jobId }, "took over a job whose worker went silent"));
 
   return {
     isRunning: () => worker.isRunning() && !worker.isPaused(),
     async close(deadlineMs) {
+      standBack.end();
       const closing = worker.close();
       // With Redis away, close() never returns; the jobs' locks run out and another worker takes them.
       const finished = Promise.race([closing, noneActive.promise.then(() => pause(HAND_BACK_MS))]);

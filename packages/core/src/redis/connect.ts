@@ -15,10 +15,29 @@ const RECONNECTING = {
   disableClientInfo: true,
 } as const satisfies RedisOptions;
 
+/** A primary that was demoted keeps its connections; a new one leads to whoever is primary now. */
+const RECONNECT_MS = 1_000;
+
+function reconnectWhenDemoted(): (error: Error) => boolean {
+  let last = -Infinity;
+  return ({ message }) => {
+    const now = performance.now();
+    if (!message.startsWith("READONLY") || now - last < RECONNECT_MS) return false;
+    last = now;
+    return true;
+  };
+}
+
 /** A producer answers somebody who waits: its commands fail at once while Redis is away. */
 export function connectProducer(url: string, log: Logger): Redis {
   return observed(
-    new Redis(url, { ...RECONNECTING, socketTimeout: 10_000, enableOfflineQueue: false, maxRetriesPerRequest: 1 }),
+    new Redis(url, {
+      ...RECONNECTING,
+      reconnectOnError: reconnectWhenDemoted(),
+      socketTimeout: 10_000,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 1,
+    }),
     log,
   );
 }
@@ -28,7 +47,15 @@ export function connectProducer(url: string, log: Logger): Redis {
  * connection like this one to block on, for ten seconds at most.
  */
 export function connectWorker(url: string, log: Logger): Redis {
-  return observed(new Redis(url, { ...RECONNECTING, socketTimeout: 20_000, maxRetriesPerRequest: null }), log);
+  return observed(
+    new Redis(url, {
+      ...RECONNECTING,
+      reconnectOnError: reconnectWhenDemoted(),
+      socketTimeout: 20_000,
+      maxRetriesPerRequest: null,
+    }),
+    log,
+  );
 }
 
 /** Resolves when commands can be sent, however long that takes; rejects when `signal` aborts first. */

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { RefusalError } from "../config/refusal.ts";
 import { deploymentKey, type Shards } from "./keys.ts";
@@ -7,9 +8,13 @@ export class ShardCountError extends RefusalError {
   override readonly name = "ShardCountError";
 }
 
-/** Writes down the number of shards at the first start and holds every later one to it. */
-export async function checkShardCount(redis: Redis, shards: Shards): Promise<void> {
+/**
+ * Writes down the number of shards at the first start and holds every later one to it. Gives the deployment's id: as
+ * long as it is the same, nobody has emptied this Redis or put another in its place.
+ */
+export async function checkDeployment(redis: Redis, shards: Shards): Promise<string> {
   const count = String(shards.all.length);
+  await redis.hsetnx(deploymentKey, "id", randomUUID());
   await redis.hsetnx(deploymentKey, "shards", count);
   const fixed = await redis.hget(deploymentKey, "shards");
   if (fixed !== count) {
@@ -18,4 +23,10 @@ export async function checkShardCount(redis: Redis, shards: Shards): Promise<voi
       `CALENDLY_SHARDS is ${count}, but this Redis was set up with ${fixed}. Set CALENDLY_SHARDS=${fixed}, or start with an empty Redis.`,
     );
   }
+  return (await readDeploymentId(redis)) ?? "";
+}
+
+/** Undefined where nobody has begun to work with this Redis. */
+export async function readDeploymentId(redis: Redis): Promise<string | undefined> {
+  return (await redis.hget(deploymentKey, "id")) ?? undefined;
 }

@@ -91,8 +91,11 @@ export const quarantineEntryKey = (shard: Shard, id: string) => `${shard.tag}:qu
 /** Sorted set: ids of quarantined deliveries by the time of their first arrival in ms. No expiry. */
 export const quarantineIndexKey = (shard: Shard) => `${shard.tag}:quarantine:index`;
 
+/** String: written to see whether Redis takes writes. Expires after ten seconds. */
+export const probeKey = "{calendly:0}:probe";
+
 /**
- * Hash of what is fixed for the life of a deployment: `shards`. Under one name whatever the number of shards, since it
+ * Hash of what is fixed for the life of a deployment: `shards`, and a random `id` to know it by. Under one name whatever the number of shards, since it
  * is read to find that out. No expiry.
  */
 export const deploymentKey = "{calendly:0}:deployment";

@@ -18,6 +18,11 @@ export class UnsafeRedisError extends RefusalError {
   }
 }
 
+/** Whether a Redis is unsafe for no other reason than that it is a replica now. */
+export function isReplicaOnly(error: unknown): boolean {
+  return error instanceof UnsafeRedisError && error.faults.every((fault) => fault === "replica");
+}
+
 interface Fault {
   readonly name: UnsafeRedis;
   readonly problem: string;

@@ -34,3 +34,18 @@ test("an error is logged without the command that failed, whose arguments hold w
     cause: { message: "inner" },
   });
 });
+
+test("an error about what could not be read does not quote it", () => {
+  let error: unknown;
+  try {
+    JSON.parse('{"email": Priya Nair <priya@example.org>\n"}');
+  } catch (thrown) {
+    error = thrown;
+  }
+  const line = logged({ err: error });
+  expect(line).not.toMatch(/Priya|example/);
+  expect(JSON.parse(line).err).toMatchObject({
+    type: "SyntaxError",
+    message: expect.stringContaining("Unexpected token"),
+  });
+});

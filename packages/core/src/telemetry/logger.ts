@@ -57,5 +57,9 @@ export function describeError(error: unknown): object {
   const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};
   const errors = error instanceof AggregateError ? { errors: error.errors.map(describeError) } : {};
   const cause = error.cause === undefined ? {} : { cause: describeError(error.cause) };
-  return { type: error.name, message: error.message, ...code, stack: error.stack, ...errors, ...cause };
+  // What JSON.parse could not read is quoted in its message, and in the stack, which begins with that.
+  const message = error instanceof SyntaxError ? error.message.replace(/".*"/s, '"…"') : error.message;
+  const calls = error.stack?.split("\n").filter((line) => line.startsWith("    at ")) ?? [];
+  const stack = [`${error.name}: ${message}`, ...calls].join("\n");
+  return { type: error.name, message, ...code, stack, ...errors, ...cause };
 }

@@ -1,0 +1,85 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { Redis } from "ioredis";
+import type { Logger } from "../telemetry/logger.ts";
+import { withinDeadline } from "./deadline.ts";
+import { checkDeployment, readDeploymentId } from "./deployment.ts";
+import { probeKey, type Shards } from "./keys.ts";
+import { checkRedisSafety, isReplicaOnly, type UnsafeRedis } from "./safety.ts";
+
+/** Whether a Redis can be worked with: safe, the one that this process began with, and taking writes. */
+export interface Fitness {
+  /**
+   * Resolves when Redis is found fit to begin with. A replica is waited for: a fail-over makes it a primary, or leads
+   * elsewhere. Rejects with a RefusalError for what only a change of settings mends.
+   */
+  untilFit(signal: AbortSignal): Promise<void>;
+  /** Whether a write is taken now, by the Redis that was found fit. Never rejects. */
+  isFit(deadlineMs: number): Promise<boolean>;
+}
+
+const REPLICA_CHECK_MS = 1_000;
+const PROBE_TTL_MS = 10_000;
+
+export function createFitness(ports: {
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly allowed: readonly UnsafeRedis[];
+  readonly log: Logger;
+  /** All that was in Redis is gone: what stands there from the start on is to be written again. */
+  readonly onEmptied?: () => Promise<void>;
+}): Fitness {
+  const { redis, shards, allowed, log, onEmptied } = ports;
+  let deploymentId: string | undefined;
+  let unfit: unknown;
+
+  async function check(): Promise<void> {
+    await checkRedisSafety(redis, allowed);
+    const id = await checkDeployment(redis, shards);
+    if (deploymentId !== undefined && id !== deploymentId) {
+      log.error({}, "this Redis was emptied, or is another one: what was kept is gone");
+      await onEmptied?.();
+    }
+    deploymentId = id;
+  }
+
+  /** After a fail-over or a restart it may have other settings, or other data. */
+  async function checkAgain(): Promise<void> {
+    try {
+      await check();
+      if (unfit !== undefined) log.info({}, "redis is fit again");
+      unfit = undefined;
+    } catch (err) {
+      if (unfit === undefined) log.error({ err }, "redis is not fit to work with");
+      unfit = err;
+    }
+  }
+
+  return {
+    async untilFit(signal) {
+      for (let said = false; ; said = true) {
+        try {
+          await check();
+          break;
+        } catch (err) {
+          if (!isReplicaOnly(err)) throw err;
+          if (!said) log.error({ err }, "waiting for a primary");
+          await pause(REPLICA_CHECK_MS, undefined, { signal });
+        }
+      }
+      redis.on("ready", () => void checkAgain());
+    },
+
+    async isFit(deadlineMs) {
+      if (redis.status !== "ready" || deploymentId === undefined) return false;
+      try {
+        // A write, as a full Redis and a replica still answer a PING.
+        const write = redis.set(probeKey, "1", "PX", PROBE_TTL_MS);
+        const [id] = await withinDeadline(deadlineMs, Promise.all([readDeploymentId(redis), write]));
+        if (unfit !== undefined || id !== deploymentId) await withinDeadline(deadlineMs, checkAgain());
+        return unfit === undefined;
+      } catch {
+        return false;
+      }
+    },
+  };
+}
