@@ -76,7 +76,7 @@ function observe(child: ChildProcess): AppProcess {
     async untilLogged(msg, deadlineMs = 15_000) {
       const look = () => {
         const line = logs.find((candidate) => candidate.msg === msg);
-        if (line === undefined && child.exitCode !== null)
+        if (line === undefined && (child.exitCode !== null || child.signalCode !== null))
           throw new Error(`ended before logging "${msg}":\n${output()}`);
         return line;
       };
