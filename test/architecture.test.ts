@@ -11,6 +11,7 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   "cluster-key-slot": /^packages\/core\/src\/redis\//,
   zod: /^packages\/core\/src\/(bookings|calendly|config|queues|outcomes)\//,
   commander: /^apps\/cli\/src\//,
+  "lru-cache": /^packages\/core\/src\/calendly\//,
   cockatiel: /^packages\/core\/src\/calendly\//,
 };
 

@@ -11,6 +11,7 @@ import { findMissingHalf } from "../../apps/worker/src/jobs/find-missing-half.ts
 import { lookAfterUnfinished } from "../../apps/worker/src/jobs/look-after-unfinished.ts";
 import { createUnfinished } from "../../apps/worker/src/unfinished.ts";
 import { DEMO_TOKEN } from "../simulator/simulator.ts";
+import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { silent } from "../support/shared-redis.ts";
 import { type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
@@ -126,7 +127,13 @@ describe("what is missing", () => {
     const second = account.reschedule(first.id, "2030-03-23T15:00:00Z");
     await stack.deliver(first, "invitee.canceled");
     const signal = new AbortController().signal;
-    const client = createCalendlyClient({ baseUrl: url, token: DEMO_TOKEN, timeoutMs: 5_000, signal });
+    const client = createCalendlyClient({
+      gate: openGate(DEMO_TOKEN),
+      baseUrl: url,
+      timeoutMs: 5_000,
+      totalTimeoutMs: 20_000,
+      signal,
+    });
     const bookings = storeAt(Date.now());
     const fold: Fold = {
       delivery: () => Promise.reject(new Error("nothing was to be folded")),

@@ -17,6 +17,7 @@ import { comparable, isCanonical, lastState } from "../bookings/sameness.ts";
 import { createRandom } from "../simulator/random.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
+import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis, silent } from "../support/shared-redis.ts";
 import { startWorker } from "../support/stack.ts";
@@ -178,9 +179,10 @@ test("after everything in Redis is lost, a replay from Calendly's API gives the 
   await startWorkers();
 
   const client = createCalendlyClient({
+    gate: openGate(DEMO_TOKEN),
     baseUrl: simulator.url,
-    token: DEMO_TOKEN,
     timeoutMs: 10_000,
+    totalTimeoutMs: 30_000,
     signal: new AbortController().signal,
   });
   const { current_organization: organization } = await client.currentUser();

@@ -216,7 +216,7 @@ export function createFold(ports: {
       if (admission.kind === "dropped") return admission.why;
       const { fact } = admission;
       if (fact.kind === "event_type") {
-        await eventTypes.forget(fact.eventTypeId);
+        await eventTypes.forget(fact.eventType);
         return "forgotten";
       }
       const bookingId = await bookingOf(fact, delivery);

@@ -1,3 +1,4 @@
+import { createCache } from "@calendly-worker/core/calendly/cache";
 import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
 import { createEnrichment } from "@calendly-worker/core/calendly/enrichment";
 import { scopeOf } from "@calendly-worker/core/config/scope";
@@ -10,10 +11,13 @@ import { keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
+import { createNotices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { openSharedTier } from "@calendly-worker/core/store/shared-tier";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
@@ -24,9 +28,14 @@ import { lookAfterUnfinished } from "./jobs/look-after-unfinished.ts";
 import { maintain, type Task } from "./jobs/maintain.ts";
 import { trimOutcomes } from "./jobs/trim-outcomes.ts";
 import { SCHEDULES, type TaskName } from "./schedules.ts";
+import { tokenDied } from "./token-died.ts";
 import { createUnfinished } from "./unfinished.ts";
 
+/** For one request, and for a call with all its tries. */
 const API_TIMEOUT_MS = 10_000;
+const API_TOTAL_TIMEOUT_MS = 25_000;
+/** Longer than what is cached may take to be asked for: then its asker is gone. */
+const CACHE_LOAD_MS = 5_000;
 const PROBE_DEADLINE_MS = 1_000;
 
 await runApp(process, "worker", async ({ config, lifecycle, log }) => {
@@ -53,13 +62,34 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
 
   const now = Date.now;
   const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
+  const notices = createNotices(redis, now);
+  const gate = await openApiGate({
+    redis,
+    tokens: [config.CALENDLY_API_TOKEN, config.CALENDLY_API_TOKEN_SECONDARY].filter((token) => token !== undefined),
+    requestTimeoutMs: API_TIMEOUT_MS,
+    now,
+    onTokenDead: tokenDied({ notices, log, hasOther: config.CALENDLY_API_TOKEN_SECONDARY !== undefined }),
+  });
   const client = createCalendlyClient({
+    gate,
     baseUrl: config.CALENDLY_API_BASE_URL.replace(/\/$/, ""),
-    token: config.CALENDLY_API_TOKEN,
     timeoutMs: API_TIMEOUT_MS,
+    totalTimeoutMs: API_TOTAL_TIMEOUT_MS,
     signal: lifecycle.signal,
   });
   const enrichment = createEnrichment(client, now);
+  const subscriber = lifecycle.own("redis subscriber", connectWorker(config.REDIS_URL, log), disconnect);
+  const eventTypeCache = config.CALENDLY_ENABLE_CACHING
+    ? createCache({
+        tier: await openSharedTier(redis, subscriber),
+        load: enrichment.eventType,
+        maxEntries: config.CALENDLY_CACHE_MAX_ENTRIES,
+        ttlMs: config.CALENDLY_CACHE_TTL * 1_000,
+        graceMs: config.CALENDLY_CACHE_GRACE * 1_000,
+        loadMs: CACHE_LOAD_MS,
+        now,
+      })
+    : undefined;
   const bookings = createBookingStore({ redis, shards, retentionDays, now });
   const pendingJobs = { redis, shards, log };
   const halves = lifecycle.own(
@@ -94,9 +124,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
         }),
     }),
     eventTypes: createEventTypes({
-      redis,
-      shards,
-      ttlSeconds: config.CALENDLY_ENABLE_CACHING ? config.CALENDLY_CACHE_TTL : undefined,
+      cache: eventTypeCache,
       ask: enrichment.eventType,
       onFailure: (err) => log.debug({ err }, "no event type from Calendly"),
     }),

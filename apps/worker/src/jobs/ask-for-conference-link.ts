@@ -29,7 +29,7 @@ export function askForConferenceLink(ports: {
       return { result, againAfterMs: Math.min(intervalMs * 2 ** context.starts, LONGEST_INTERVAL_MS) };
     };
     try {
-      const asked = await askForInvitee(client, inviteeUri);
+      const asked = await askForInvitee(client, inviteeUri, { priority: "missing_half" });
       if (asked.kind === "not_found") return "gone at Calendly";
       await fold.delivery(deliveryOf(asked.body, now()), context);
     } catch (error) {

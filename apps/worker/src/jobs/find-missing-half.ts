@@ -34,10 +34,10 @@ export function findMissingHalf(ports: Ports): JobHandler<typeof missingHalves> 
 
     let asked: AskedInvitee;
     try {
-      asked = await askForInvitee(client, inviteeUri);
+      asked = await askForInvitee(client, inviteeUri, { priority: "missing_half" });
     } catch (error) {
       if (error instanceof CalendlyError && error.code === "rate_limited" && context.starts < MOST_STARTS) {
-        return { result: "rate limited", againAfterMs: error.retryAfterMs ?? NEXT_BUDGET_MS };
+        return { result: "rate limited", againAfterMs: error.details.retryAfterMs ?? NEXT_BUDGET_MS };
       }
       await listWhenGivenUp(inviteeId, context);
       throw error;

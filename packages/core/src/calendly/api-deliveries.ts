@@ -1,4 +1,4 @@
-import type { ApiInvitee, ApiScheduledEvent, CalendlyClient } from "./client.ts";
+import type { ApiInvitee, ApiScheduledEvent, CalendlyClient, CallOptions } from "./client.ts";
 import { CalendlyError } from "./errors.ts";
 
 /** What Calendly knows of an invitee, in the words of a delivery, so that it takes the same way. */
@@ -8,10 +8,11 @@ export type AskedInvitee = { readonly kind: "found"; readonly body: string } | {
 export async function askForInvitee(
   client: Pick<CalendlyClient, "invitee" | "scheduledEvent">,
   uri: string,
+  options?: CallOptions,
 ): Promise<AskedInvitee> {
   try {
-    const invitee = await client.invitee(uri);
-    const event = await client.scheduledEvent(uri.split("/invitees/")[0] ?? uri);
+    const invitee = await client.invitee(uri, options);
+    const event = await client.scheduledEvent(uri.split("/invitees/")[0] ?? uri, options);
     return { kind: "found", body: deliveryBody(invitee, event) };
   } catch (error) {
     if (error instanceof CalendlyError && error.code === "not_found") return { kind: "not_found" };

@@ -1,7 +1,8 @@
-import { ConsecutiveBreaker, circuitBreaker, handleAll, TimeoutStrategy, timeout, wrap } from "cockatiel";
+import { ConsecutiveBreaker, circuitBreaker, handleWhen, TimeoutStrategy, timeout, wrap } from "cockatiel";
 import type { TakenTime } from "../bookings/conflicts.ts";
 import type { Alternatives, EventTypeDetails } from "../bookings/outcome-data.ts";
 import type { CalendlyClient } from "./client.ts";
+import { CalendlyError } from "./errors.ts";
 
 /** What is good to have in an outcome, but not worth holding it back: each call rejects soon when Calendly is in trouble. */
 export interface Enrichment {
@@ -23,7 +24,7 @@ export function createEnrichment(
   now: () => number,
 ): Enrichment {
   const policy = wrap(
-    circuitBreaker(handleAll, {
+    circuitBreaker(handleWhen(isTrouble), {
       halfOpenAfter: HALF_OPEN_AFTER_MS,
       breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
     }),
@@ -52,4 +53,9 @@ export function createEnrichment(
       }));
     },
   };
+}
+
+/** A clear no is none. */
+function isTrouble(error: unknown): boolean {
+  return !(error instanceof CalendlyError && error.code === "not_found");
 }

@@ -30,8 +30,7 @@ export const variables = {
   CALENDLY_API_TOKEN_SECONDARY: {
     ...secret,
     secret: true,
-    reserved: true,
-    description: "Secondary Calendly API token, for rotation.",
+    description: "Secondary Calendly API token, used when Calendly takes the primary one no more.",
   },
   CALENDLY_WEBHOOK_SIGNING_KEY: {
     ...secret,
@@ -59,8 +58,13 @@ export const variables = {
     ...wholeNumber(1),
     default: "1000",
     unit: "entries",
-    reserved: true,
     description: "How many answers one process keeps in memory.",
+  },
+  CALENDLY_CACHE_GRACE: {
+    ...wholeNumber(0),
+    default: "86400",
+    unit: "s",
+    description: "How much longer a remembered answer is served while Calendly's API fails.",
   },
   CALENDLY_KEY_ROTATION_MONITORING: {
     ...flag,

@@ -82,8 +82,26 @@ export const hostPairsKey = (shard: Shard, hostId: string) => `${shard.tag}:host
 /** Sorted set: ids of the bookings that a host's keys hold, by the time in ms after which they are dropped. */
 export const hostExpiryKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:expiry`;
 
-/** String: what Calendly says of an event type, as JSON. Expires with CALENDLY_CACHE_TTL. */
-export const eventTypeKey = (shard: Shard, eventTypeId: string) => `${shard.tag}:event-type:${eventTypeId}`;
+/** String: an answer of Calendly's API as JSON. Expires after its time to live and the grace. No tag: it may lie anywhere. */
+export const cacheKey = (name: string) => `calendly:cache:${name}`;
+
+/** String: who is asking Calendly for that answer now. Expires when that takes too long. */
+export const cacheLockKey = (name: string) => `calendly:cache-lock:${name}`;
+
+/** Channel: names of answers that hold no longer. */
+export const cacheDropChannel = "calendly:cache-drop";
+
+/** Hash of what is known of each API token, by its fingerprint: `<fingerprint>:state`, `:used`, … No expiry. */
+export const apiTokensKey = "{calendly:0}:api:tokens";
+
+/** Hash: the account's budget of requests in the current window. No expiry. */
+export const apiBudgetKey = "{calendly:0}:api:budget";
+
+/** Sorted set: requests under way, by the time in ms at which they count as lost. No expiry. */
+export const apiInFlightKey = "{calendly:0}:api:in-flight";
+
+/** Stream of notices with the fields type, subject, time, message. About a thousand are kept. */
+export const noticesKey = "{calendly:0}:notices";
 
 /** String: one quarantined delivery as JSON. Expires with the retention, counted from its arrival. */
 export const quarantineEntryKey = (shard: Shard, id: string) => `${shard.tag}:quarantine:entry:${id}`;

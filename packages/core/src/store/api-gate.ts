@@ -1,0 +1,102 @@
+import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
+import type { TokenFault } from "../calendly/errors.ts";
+import type { ApiGate, ApiToken, Priority } from "../calendly/gate.ts";
+import { apiBudgetKey, apiInFlightKey, apiTokensKey, deploymentKey } from "../redis/keys.ts";
+import { defineScript } from "./define-script.ts";
+
+/** The part of the budget up to which each may go, so that those before it find some left. */
+const CAPS: Readonly<Record<Priority, number>> = { live: 1, missing_half: 0.95, monitor: 0.9, sweep: 0.9 };
+/** What monitors and sweeps may take together. */
+const LOW_SHARE = 0.3;
+const LOW: readonly Priority[] = ["monitor", "sweep"];
+
+const enterApi = defineScript({
+  name: "enter-api",
+  keys: ["tokens", "budget", "in_flight"],
+  args: ["ticket", "now", "is_low", "cap", "low_share", "lost_at", "wanted"],
+  reply: (raw) => raw as ["go", string] | ["wait", number] | ["no_token"],
+});
+
+const leaveApi = defineScript({
+  name: "leave-api",
+  keys: ["tokens", "budget", "in_flight"],
+  args: ["ticket", "now", "limit", "remaining", "reset_ms", "is_refused", "fingerprint", "fault"],
+  reply: (raw) => raw === 1,
+});
+
+const KEYS = { tokens: apiTokensKey, budget: apiBudgetKey, in_flight: apiInFlightKey };
+
+/** The gate that all processes on one Redis share: one budget, one view of each token. */
+export async function openApiGate(ports: {
+  readonly redis: Redis;
+  /** The preferred one first. */
+  readonly tokens: readonly string[];
+  /** After this time a request counts as ended, whatever became of the process that made it. */
+  readonly requestTimeoutMs: number;
+  readonly now: () => number;
+  /** Calendly takes a token no more; said once in the fleet. */
+  readonly onTokenDead: (token: ApiToken, fault: TokenFault) => Promise<void>;
+}): Promise<ApiGate> {
+  const { redis, requestTimeoutMs, now, onTokenDead } = ports;
+  const key = await fingerprintKey(redis);
+  const slots = ["primary", "secondary"] as const;
+  const tokens = ports.tokens.flatMap((value, index): ApiToken[] => {
+    const slot = slots[index];
+    return slot === undefined ? [] : [{ slot, value, fingerprint: fingerprintOf(value, key) }];
+  });
+
+  return {
+    tokens,
+
+    async enter({ priority, token: wanted }) {
+      const ticket = randomUUID();
+      const [kind, what] = await enterApi(
+        redis,
+        KEYS,
+        {
+          ticket,
+          now: now(),
+          is_low: LOW.includes(priority) ? 1 : 0,
+          cap: CAPS[priority],
+          low_share: LOW_SHARE,
+          lost_at: now() + requestTimeoutMs,
+          wanted: wanted?.fingerprint ?? "",
+        },
+        tokens.map(({ fingerprint }) => fingerprint),
+      );
+      if (kind === "wait") return { kind, ms: Math.max(1, Number(what)) };
+      const token = tokens.find(({ fingerprint }) => fingerprint === what);
+      return kind === "go" && token !== undefined ? { kind, ticket, token } : { kind: "no_token" };
+    },
+
+    async leave({ ticket, token, budget, isRefused, tokenFault, provenScopes }) {
+      const isNewlyDead = await leaveApi(
+        redis,
+        KEYS,
+        {
+          ticket,
+          now: now(),
+          limit: budget.limit ?? "",
+          remaining: budget.remaining ?? "",
+          reset_ms: budget.resetMs ?? "",
+          is_refused: isRefused ? 1 : 0,
+          fingerprint: token.fingerprint,
+          fault: tokenFault ?? "",
+        },
+        provenScopes,
+      );
+      if (isNewlyDead && tokenFault !== undefined) await onTokenDead(token, tokenFault);
+    },
+  };
+}
+
+/** Random, and made once: derived from a signing key, it would change with that, and all counts would be lost. */
+async function fingerprintKey(redis: Redis): Promise<string> {
+  await redis.hsetnx(deploymentKey, "fingerprint_key", randomBytes(32).toString("hex"));
+  return (await redis.hget(deploymentKey, "fingerprint_key")) ?? "";
+}
+
+function fingerprintOf(secret: string, key: string): string {
+  return createHmac("sha256", key).update(secret).digest("hex").slice(0, 16);
+}
