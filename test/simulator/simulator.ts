@@ -56,11 +56,23 @@ export interface Simulator {
   setToken(token: string, change?: TokenChange): Token;
   /** Every try to deliver so far; those after that number where one is given. */
   attempts(after?: number): readonly Attempt[];
+  /** Every request to the API so far, answered or not; those after that number where one is given. */
+  requests(after?: number): readonly ApiRequest[];
   /** Lets go what reordering or swapping holds back. */
   releaseHeld(): void;
   /** Resolves when nothing is held back, on its way or waiting for a retry; rejects after 10 s, naming what is. */
   settled(options?: { readonly timeoutMs?: number }): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface ApiRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly token: string;
+  /** Real time in ms at which it came. */
+  readonly at: number;
+  /** Undefined until it is answered. */
+  status?: number;
 }
 
 export const DEMO_TOKEN = "demo-token-not-a-secret";
@@ -75,6 +87,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const stopping = new AbortController();
   const faults: Faults = { ...NO_FAULTS };
   const attempts: Attempt[] = [];
+  const requests: ApiRequest[] = [];
 
   // Streams of randomness of their own, so that what is drawn for one thing does not change the ids of another.
   const random = createRandom(seed);
@@ -140,6 +153,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     },
     setToken: tokens.set,
     attempts: (after = 0) => attempts.slice(after),
+    requests: (after = 0) => requests.slice(after),
     releaseHeld: deliverer.releaseHeld,
     async settled({ timeoutMs = SETTLED_TIMEOUT_MS } = {}) {
       const end = performance.now() + timeoutMs;
@@ -162,6 +176,15 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   app.disable("x-powered-by");
   app.set("query parser", "simple");
   app.use("/_simulator", controlRoutes(simulator));
+  app.use((req, res, next) => {
+    const token = (req.get("authorization") ?? "").replace(/^Bearer /, "");
+    const request: ApiRequest = { method: req.method, path: req.path, token, at: Date.now() };
+    requests.push(request);
+    res.on("finish", () => {
+      request.status = res.statusCode;
+    });
+    next();
+  });
   const stopSignal = stopping.signal;
   app.use(restRoutes({ account, subscriptions, tokens, faults, clock, rateLimit, baseUrl, now, stopping: stopSignal }));
   return simulator;

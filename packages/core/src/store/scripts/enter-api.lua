@@ -1,6 +1,6 @@
 -- Lets one request to Calendly's API pass, if the account's budget allows it, and says with which token.
 --   tokens     hash <fingerprint>:state and other facts of each token
---   budget     hash {limit, used, used_low, ends, is_guess, window_ms, blocked_until}
+--   budget     hash {limit, used, used_low, taken, ends, guess, window_ms, blocked_until}
 --   in_flight  sorted set: ticket by when it counts as lost
 --   ticket     a new one
 --   now        in ms
@@ -33,9 +33,11 @@ if number('blocked_until') > now then
   return { 'wait', number('blocked_until') - now }
 end
 if number('ends') <= now then
-  -- The server's window begins with the first request of it: until that is answered, its end is a guess.
+  -- The server's window begins with the first request of it: until that is answered, its end is a guess, and a wild one
+  -- where no window has been seen yet.
   local window_ms = number('window_ms')
-  redis.call('HSET', budget, 'used', 0, 'used_low', 0, 'ends', now + (window_ms > 0 and window_ms or 60000), 'is_guess', 1)
+  local guess = window_ms > 0 and { window_ms, 'good' } or { 60000, 'wild' }
+  redis.call('HSET', budget, 'used', 0, 'used_low', 0, 'taken', 0, 'ends', now + guess[1], 'guess', guess[2])
 end
 local limit = number('limit')
 if limit > 0 then

@@ -1,6 +1,6 @@
 -- Writes down what a request to Calendly's API came to.
 --   tokens         hash <fingerprint>:state and other facts of each token
---   budget         hash {limit, used, used_low, ends, is_guess, window_ms, blocked_until}
+--   budget         hash {limit, used, used_low, taken, ends, guess, window_ms, blocked_until}
 --   in_flight      sorted set: ticket by when it counts as lost
 --   ticket         of the request
 --   now            in ms
@@ -23,20 +23,26 @@ end
 if limit ~= '' and remaining ~= '' and reset_ms ~= '' then
   limit, remaining, reset_ms = tonumber(limit), tonumber(remaining), tonumber(reset_ms)
   local ends = now + reset_ms
-  local taken = limit - remaining
-  local at_most = taken + redis.call('ZCARD', in_flight)
+  local known = number('ends')
   local window_ms = math.max(number('window_ms'), reset_ms)
   redis.call('HSET', budget, 'limit', limit, 'window_ms', window_ms)
-  local known = number('ends')
-  -- An answer to a request of the window before says nothing about this one.
-  local is_of_this = ends > known - window_ms / 2
-  if is_of_this and number('is_guess') == 1 then
-    redis.call('HSET', budget, 'ends', ends, 'is_guess', 0, 'used', math.max(taken, math.min(number('used'), at_most)))
-  elseif ends > known + 1500 then
-    redis.call('HSET', budget, 'ends', ends, 'is_guess', 0, 'used', at_most, 'used_low', 0)
-  elseif is_of_this then
-    -- Rounded up to a second: the smallest that was told is the nearest.
-    redis.call('HSET', budget, 'ends', math.min(known, ends), 'used', math.max(taken, math.min(number('used'), at_most)))
+
+  local guess = redis.call('HGET', budget, 'guess')
+  if guess == 'none' and ends > known + 1500 then
+    redis.call('HSET', budget, 'ends', ends, 'used', 0, 'used_low', 0, 'taken', 0)
+    known = ends
+  elseif guess ~= 'none' and (guess == 'wild' or ends > known - window_ms / 4) then
+    redis.call('HSET', budget, 'ends', ends, 'guess', 'none')
+    known, guess = ends, 'none'
+  end
+  -- All answers of one window tell the same end, to a second. One of the window before says nothing about this one.
+  if guess == 'none' and math.abs(ends - known) <= 1500 then
+    -- Answers overtake each other: the highest count that was told holds. Those under way may come on top.
+    local taken = math.max(number('taken'), limit - remaining)
+    local at_most = taken + redis.call('ZCARD', in_flight)
+    local used = math.max(taken, math.min(number('used'), at_most))
+    -- The end is told up to a second late: the smallest is the nearest.
+    redis.call('HSET', budget, 'ends', math.min(known, ends), 'taken', taken, 'used', used)
   end
 end
 if is_refused == '1' then
