@@ -4,23 +4,36 @@ import { scopeOf } from "@calendly-worker/core/config/scope";
 import { listen } from "@calendly-worker/core/lifecycle/http-server";
 import { runApp } from "@calendly-worker/core/lifecycle/run-app";
 import { connectProducer, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
+import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { createCredentials } from "@calendly-worker/core/store/credentials";
+import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createApp } from "./app.ts";
 import { createIntake } from "./intake.ts";
+import { createKeyUsage, type KeyUsage } from "./key-usage.ts";
 
 /** Leaves room within the two seconds after which a delivery must have been answered. */
 const REDIS_DEADLINE_MS = 1_500;
+/** Counting in Redis at every delivery would cost each a command more. */
+const KEY_USAGE_FLUSH_MS = 5_000;
 
 await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const keys: SigningKey[] = [{ name: "primary", key: config.CALENDLY_WEBHOOK_SIGNING_KEY }];
   const secondary = config.CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY;
   if (secondary !== undefined) keys.push({ name: "secondary", key: secondary });
-  const verify = createVerifier({
+  let keyUsage: KeyUsage | undefined;
+  const verifier = createVerifier({
     keys,
     windowSeconds: config.CALENDLY_WEBHOOK_REPLAY_PROTECTION_WINDOW,
     now: Date.now,
   });
+
+  const verify: typeof verifier = (header, body) => {
+    const verdict = verifier(header, body);
+    if (verdict.kind === "genuine") keyUsage?.count(verdict.key);
+    return verdict;
+  };
 
   const shards = createShards(config.CALENDLY_SHARDS);
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
@@ -55,6 +68,16 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
 
   await untilReady(redis, lifecycle.signal);
   await fitness.untilFit(lifecycle.signal);
+  const fingerprintOf = await openFingerprints(redis);
+  const slots = keys.map(({ name, key }) => ({ slot: name, fingerprint: fingerprintOf(key) }));
+  const credentials = createCredentials(redis, Date.now);
+  await credentials.announceSigningKeys(slots);
+  keyUsage = createKeyUsage(credentials, slots);
+  const flushing = setInterval(() => void keyUsage?.flush(), KEY_USAGE_FLUSH_MS);
+  lifecycle.own("key usage", flushing, async (timer) => {
+    clearInterval(timer);
+    await withinDeadline(REDIS_DEADLINE_MS, keyUsage?.flush() ?? Promise.resolve()).catch(() => {});
+  });
   intake.open();
   log.info({ signingKeys: keys.map(({ name }) => name) }, "ready for deliveries");
 });

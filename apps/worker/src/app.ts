@@ -3,7 +3,7 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import { healthRoutes } from "./routes/health.ts";
 
 /** The internal face. */
-export function createApp(ports: { readonly isReady: () => Promise<boolean>; readonly log: Logger }): Express {
+export function createApp(ports: Parameters<typeof healthRoutes>[0] & { readonly log: Logger }): Express {
   const app = express();
   app.disable("x-powered-by");
   app.use(healthRoutes(ports));

@@ -7,12 +7,15 @@ import { runApp } from "@calendly-worker/core/lifecycle/run-app";
 import { type Consumer, createConsumer } from "@calendly-worker/core/queues/consumer";
 import { conferenceLinks, deliveries, maintenance, missingHalves } from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
+import { createQueueLoadReader } from "@calendly-worker/core/queues/queue-load";
 import { keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { readApiBudget } from "@calendly-worker/core/store/api-budget";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
+import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createNotices } from "@calendly-worker/core/store/notices";
@@ -21,13 +24,15 @@ import { openSharedTier } from "@calendly-worker/core/store/shared-tier";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
+import { createHealth, type Health } from "./health.ts";
 import { askForConferenceLink } from "./jobs/ask-for-conference-link.ts";
+import { checkCredentials } from "./jobs/check-credentials.ts";
 import { findMissingHalf } from "./jobs/find-missing-half.ts";
 import { foldDelivery } from "./jobs/fold-delivery.ts";
 import { lookAfterUnfinished } from "./jobs/look-after-unfinished.ts";
 import { maintain, type Task } from "./jobs/maintain.ts";
 import { trimOutcomes } from "./jobs/trim-outcomes.ts";
-import { SCHEDULES, type TaskName } from "./schedules.ts";
+import { schedulesOf, type TaskName } from "./schedules.ts";
 import { tokenDied } from "./token-died.ts";
 import { createUnfinished } from "./unfinished.ts";
 
@@ -44,7 +49,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   // A probe wants an answer now, also while Redis is away.
   const probe = lifecycle.own("redis probe", connectProducer(config.REDIS_URL, log), disconnect);
   const consumers: Consumer[] = [];
-  const schedule = () => keepSchedules({ redis, shard: shards.first, log }, SCHEDULES);
+  const schedule = () => keepSchedules({ redis, shard: shards.first, log }, schedulesOf(config));
   const allowed = config.REDIS_ALLOW_UNSAFE ?? [];
   const fitness = createFitness({ redis: probe, shards, allowed, log, onEmptied: schedule });
 
@@ -53,7 +58,9 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     return consumers.every((consumer) => consumer.isRunning()) && (await fitness.isFit(PROBE_DEADLINE_MS));
   }
 
-  const server = await listen(createApp({ isReady, log }), { host: config.WORKER_HOST, port: config.WORKER_PORT });
+  let health: (() => Promise<Health>) | undefined;
+  const app = createApp({ isReady, health: async () => await health?.(), opsToken: config.OPS_API_TOKEN, log });
+  const server = await listen(app, { host: config.WORKER_HOST, port: config.WORKER_PORT });
   lifecycle.own("http server", server, () => server.close(PROBE_DEADLINE_MS));
   log.info({ url: server.url }, "listening");
 
@@ -135,7 +142,24 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     retentionDays,
     now,
   });
+  const credentials = createCredentials(redis, now);
+  const maxUsage = config.CALENDLY_MAX_USAGE_PER_KEY;
+  const load = lifecycle.own(
+    "queue load",
+    createQueueLoadReader({ redis, shards, contract: deliveries, now }),
+    (reader) => reader.close(),
+  );
+  health = createHealth({
+    isRedisFit: () => fitness.isFit(PROBE_DEADLINE_MS),
+    gate,
+    credentials,
+    budget: () => readApiBudget(redis, now()),
+    deliveries: () => load.read(),
+    cache: eventTypeCache,
+    maxUsage,
+  });
   const tasks: Record<TaskName, Task> = {
+    "check-credentials": checkCredentials({ client, gate, credentials, notices, maxUsage, now }),
     "look-after-unfinished": lookAfterUnfinished({ shards, bookings, unfinished }),
     "trim-outcomes": trimOutcomes({ shards, trimmer: createOutcomeTrimmer({ redis, retentionDays, now }) }),
   };

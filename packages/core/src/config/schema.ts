@@ -69,21 +69,18 @@ export const variables = {
   CALENDLY_KEY_ROTATION_MONITORING: {
     ...flag,
     default: "true",
-    reserved: true,
     description: "Watch tokens and signing keys and say when to rotate them.",
   },
   CALENDLY_KEY_ROTATION_CHECK_INTERVAL: {
     ...wholeNumber(1_000),
     default: "3600000",
     unit: "ms",
-    reserved: true,
     description: "Time between two checks of tokens and signing keys.",
   },
   CALENDLY_MAX_USAGE_PER_KEY: {
     ...wholeNumber(1),
     default: "10000",
     unit: "requests",
-    reserved: true,
     description: "Requests with one token after which its rotation is recommended.",
   },
   CALENDLY_WEBHOOK_REPLAY_PROTECTION_WINDOW: {
@@ -215,8 +212,7 @@ export const variables = {
   OPS_API_TOKEN: {
     ...secret,
     secret: true,
-    reserved: true,
-    description: "Bearer token for the worker's internal API.",
+    description: "Bearer token that lets one see the details of the worker's health.",
   },
   LOG_LEVEL: {
     ...oneOf(["trace", "debug", "info", "warn", "error", "fatal", "silent"]),

@@ -8,7 +8,8 @@ import { jobOptions } from "./producer.ts";
 /** Something to be done every so often, once in the fleet. */
 export interface Schedule {
   readonly name: string;
-  readonly everyMs: number;
+  /** Undefined: not at all (any more). */
+  readonly everyMs: number | undefined;
 }
 
 /** Writes the schedules down; however many workers do, there is one of each, with the interval of the last. */
@@ -20,7 +21,8 @@ export async function keepSchedules(
   const queue = new Queue(maintenance.name, { connection: redis, prefix: shard.tag });
   queue.on("error", (err) => log.debug({ err, queue: maintenance.name }, "queue error"));
   for (const { name, everyMs } of schedules) {
-    await queue.upsertJobScheduler(name, { every: everyMs }, { name, data: {}, opts: jobOptions(maintenance) });
+    if (everyMs === undefined) await queue.removeJobScheduler(name);
+    else await queue.upsertJobScheduler(name, { every: everyMs }, { name, data: {}, opts: jobOptions(maintenance) });
   }
   await queue.close();
 }

@@ -100,6 +100,12 @@ export const apiBudgetKey = "{calendly:0}:api:budget";
 /** Sorted set: requests under way, by the time in ms at which they count as lost. No expiry. */
 export const apiInFlightKey = "{calendly:0}:api:in-flight";
 
+/** Hash of what is known of each signing key, by its fingerprint: `<fingerprint>:slot`, `:verified`, … No expiry. */
+export const signingKeysKey = "{calendly:0}:signing-keys";
+
+/** String: what the last check of tokens and signing keys found, as JSON. No expiry. */
+export const credentialReportKey = "{calendly:0}:credential-report";
+
 /** Stream of notices with the fields type, subject, time, message. About a thousand are kept. */
 export const noticesKey = "{calendly:0}:notices";
 

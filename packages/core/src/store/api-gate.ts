@@ -1,9 +1,10 @@
-import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { TokenFault } from "../calendly/errors.ts";
 import type { ApiGate, ApiToken, Priority } from "../calendly/gate.ts";
-import { apiBudgetKey, apiInFlightKey, apiTokensKey, deploymentKey } from "../redis/keys.ts";
+import { apiBudgetKey, apiInFlightKey, apiTokensKey } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
+import { openFingerprints } from "./fingerprints.ts";
 
 /** The part of the budget up to which each may go, so that those before it find some left. */
 const CAPS: Readonly<Record<Priority, number>> = { live: 1, missing_half: 0.95, monitor: 0.9, sweep: 0.9 };
@@ -39,11 +40,11 @@ export async function openApiGate(ports: {
   readonly onTokenDead: (token: ApiToken, fault: TokenFault) => Promise<void>;
 }): Promise<ApiGate> {
   const { redis, requestTimeoutMs, now, onTokenDead } = ports;
-  const key = await fingerprintKey(redis);
+  const fingerprintOf = await openFingerprints(redis);
   const slots = ["primary", "secondary"] as const;
   const tokens = ports.tokens.flatMap((value, index): ApiToken[] => {
     const slot = slots[index];
-    return slot === undefined ? [] : [{ slot, value, fingerprint: fingerprintOf(value, key) }];
+    return slot === undefined ? [] : [{ slot, value, fingerprint: fingerprintOf(value) }];
   });
 
   return {
@@ -89,14 +90,4 @@ export async function openApiGate(ports: {
       if (isNewlyDead && tokenFault !== undefined) await onTokenDead(token, tokenFault);
     },
   };
-}
-
-/** Random, and made once: derived from a signing key, it would change with that, and all counts would be lost. */
-async function fingerprintKey(redis: Redis): Promise<string> {
-  await redis.hsetnx(deploymentKey, "fingerprint_key", randomBytes(32).toString("hex"));
-  return (await redis.hget(deploymentKey, "fingerprint_key")) ?? "";
-}
-
-function fingerprintOf(secret: string, key: string): string {
-  return createHmac("sha256", key).update(secret).digest("hex").slice(0, 16);
 }
