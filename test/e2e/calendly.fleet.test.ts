@@ -86,14 +86,19 @@ describe("four workers with a cold cache", () => {
       CALENDLY_CACHE_TTL: "60",
       LOG_LEVEL: "info",
     };
-    await enqueue(bodies);
+    // Each comes four times, as from four subscriptions.
+    await enqueue([...bodies, ...bodies, ...bodies, ...bodies]);
     running.push(...Array.from({ length: WORKERS }, () => startWorker(server.url, variables)));
-    await until("all bookings are confirmed", async () => (await outcomes()).length === JOBS, { deadlineMs: 50_000 });
+    const ended = () =>
+      running.flatMap(({ logs }) => logs).filter((line) => line["queue"] === "deliveries" && line.msg === "job ended");
+    await until("all deliveries are done", () => ended().length === 4 * JOBS, { deadlineMs: 50_000 });
+    expect(await outcomes()).toHaveLength(JOBS);
 
     const asked = () => simulator.requests().filter(({ path }) => path.startsWith("/event_types/")).length;
     expect(asked()).toBeGreaterThanOrEqual(TYPES);
     expect(asked()).toBeLessThanOrEqual(TYPES + 4);
 
+    const printed = running.map(({ output }) => output());
     // Those who begin now find what was asked for before, and long out of date.
     await Promise.all(running.splice(0).map((worker) => worker.end()));
     simulator.setFaults({ api: "down", apiLatencyMs: 0 });
@@ -106,6 +111,14 @@ describe("four workers with a cold cache", () => {
     );
     expect(isResolved.filter((resolved) => resolved !== true)).toEqual([]);
     expect(running.flatMap(({ logs }) => logs).filter((line) => line["result"] === "failed")).toEqual([]);
+
+    // Of all that went in, nothing that is personal or secret came out in the log.
+    printed.push(...running.map(({ output }) => output()));
+    const lines = printed.join("\n");
+    expect(lines.split("\n").length).toBeGreaterThan(10_000);
+    for (const secret of [DEMO_TOKEN, "priya.nair", "Priya", "cancellations/", "reschedulings/", "lindqvist"]) {
+      expect([secret, lines.includes(secret)]).toEqual([secret, false]);
+    }
   });
 });
 

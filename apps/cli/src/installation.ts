@@ -1,11 +1,15 @@
+import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
 import type { Config } from "@calendly-worker/core/config/load";
+import { RefusalError } from "@calendly-worker/core/config/refusal";
 import type { Lifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { createJobSearch } from "@calendly-worker/core/queues/job-search";
-import { connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
+import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-worker/core/redis/connect";
 import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
+import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createEraser } from "@calendly-worker/core/store/eraser";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
@@ -22,6 +26,10 @@ export interface CommandPorts {
 }
 
 const CONNECT_DEADLINE_MS = 5_000;
+const API_TIMEOUT_MS = 10_000;
+const API_TOTAL_TIMEOUT_MS = 90_000;
+/** A person would rather wait for the next minute's budget than start again. */
+const API_PATIENCE_MS = 60_000;
 
 /** The stores of the installation whose Redis REDIS_URL names. The lifecycle closes them. */
 export async function openInstallation(config: Config, lifecycle: Lifecycle, log: Logger) {
@@ -43,5 +51,25 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   const hostTimes = createHostTimes({ redis, shards, retentionDays, now, alternativesTo: async () => null });
   const quarantine = createQuarantine({ redis, shards, retentionDays });
   const eraser = createEraser({ redis, shards, bookings, hostTimes, quarantine, deliveries: search, now });
-  return { shards, bookings, eraser };
+  return { config, shards, bookings, eraser, openCalendly: () => openCalendly(config, redis, lifecycle) };
+}
+
+/** Calendly's API, by the gate that the workers share: what is asked here counts against the same budget. */
+async function openCalendly(config: Config, redis: Redis, lifecycle: Lifecycle) {
+  const tokens = [config.CALENDLY_API_TOKEN, config.CALENDLY_API_TOKEN_SECONDARY].filter(
+    (token) => token !== undefined,
+  );
+  if (tokens.length === 0)
+    throw new RefusalError("config_invalid", "CALENDLY_API_TOKEN is not set: Calendly cannot be asked.");
+  const now = Date.now;
+  const gate = await openApiGate({ redis, tokens, requestTimeoutMs: API_TIMEOUT_MS, now, onTokenDead: async () => {} });
+  const client = createCalendlyClient({
+    gate,
+    baseUrl: config.CALENDLY_API_BASE_URL.replace(/\/$/, ""),
+    timeoutMs: API_TIMEOUT_MS,
+    totalTimeoutMs: API_TOTAL_TIMEOUT_MS,
+    patienceMs: API_PATIENCE_MS,
+    signal: lifecycle.signal,
+  });
+  return { client, gate, credentials: createCredentials(redis, now) };
 }

@@ -7,6 +7,8 @@ import { createLogger } from "@calendly-worker/core/telemetry/logger";
 import { Command } from "commander";
 import { eraseCommand } from "./commands/erase.ts";
 import { incompleteCommand } from "./commands/incomplete.ts";
+import { tokensCommand } from "./commands/tokens.ts";
+import { webhooksCommand } from "./commands/webhooks.ts";
 import { openInstallation } from "./installation.ts";
 
 // What a person runs. Results go to standard output, everything else to standard error.
@@ -22,10 +24,18 @@ const ports = {
 
 const program = new Command("calendly")
   .description("Looks after an installation of calendly-worker. Reads the same settings as the apps.")
-  .showHelpAfterError()
+  .addCommand(webhooksCommand(ports))
+  .addCommand(tokensCommand(ports))
   .addCommand(incompleteCommand(ports))
   .addCommand(eraseCommand(ports));
 
+/** Every command says how it is used when it is used wrongly. */
+function explain(command: Command): void {
+  command.showHelpAfterError();
+  for (const sub of command.commands) explain(sub);
+}
+
+explain(program);
 try {
   await program.parseAsync();
 } catch (error) {

@@ -10,6 +10,8 @@ export function createApp(
     readonly webhookPath: string;
     /** Whether a delivery would be taken now. */
     readonly isReady: () => Promise<boolean>;
+    /** Whether a token or a signing key needs somebody. */
+    readonly isAdvised: () => Promise<boolean>;
     readonly log: Logger;
   },
 ): Express {

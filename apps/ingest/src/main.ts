@@ -38,6 +38,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const shards = createShards(config.CALENDLY_SHARDS);
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
   const fitness = createFitness({ redis, shards, allowed: config.REDIS_ALLOW_UNSAFE ?? [], log });
+  const credentials = createCredentials(redis, Date.now);
   const intake = createIntake({
     redis,
     shards,
@@ -59,6 +60,11 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
     scope: scopeOf(config),
     lateDeliveries: config.CALENDLY_WEBHOOK_LATE_DELIVERIES,
     webhookPath: config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX,
+    isAdvised: () =>
+      withinDeadline(REDIS_DEADLINE_MS, credentials.report()).then(
+        (report) => report?.advice.some(({ code }) => code === "token_dead" || code === "token_lacks_scope") ?? false,
+        () => false,
+      ),
     isReady: async () => !lifecycle.signal.aborted && intake.isOpen() && (await fitness.isFit(REDIS_DEADLINE_MS)),
     log,
   });
@@ -70,7 +76,6 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   await fitness.untilFit(lifecycle.signal);
   const fingerprintOf = await openFingerprints(redis);
   const slots = keys.map(({ name, key }) => ({ slot: name, fingerprint: fingerprintOf(key) }));
-  const credentials = createCredentials(redis, Date.now);
   await credentials.announceSigningKeys(slots);
   keyUsage = createKeyUsage(credentials, slots);
   const flushing = setInterval(() => void keyUsage?.flush(), KEY_USAGE_FLUSH_MS);

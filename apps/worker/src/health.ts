@@ -39,12 +39,14 @@ export function createHealth(ports: {
 
   return async () => {
     if (!(await isRedisFit())) return { status: "down", reasons: ["redis_not_writable"], details: {} };
-    const [records, left, load, report] = await Promise.all([
+    const [records, keys, left, load, report] = await Promise.all([
       credentials.tokens(gate.tokens),
+      credentials.signingKeys({}),
       budget(),
       deliveries(),
       credentials.report(),
     ]);
+    const lastUses = keys.flatMap(({ lastUsedAt }) => lastUsedAt ?? []);
     const tokens = records.map((token) => ({ ...token, state: tokenState(token, maxUsage) }));
     const isDead = ({ seen }: (typeof tokens)[number]) => seen !== undefined && seen !== "active";
     const reasons: Reason[] = [];
@@ -58,7 +60,8 @@ export function createHealth(ports: {
       reasons,
       details: {
         tokens,
-        signingKeys: report?.signingKeys ?? [],
+        signingKeys: keys.map(({ verifiedSinceCheck: _, ...key }) => key),
+        lastDeliveryAt: lastUses.length === 0 ? null : new Date(Math.max(...lastUses)).toISOString(),
         advice: report?.advice ?? [],
         checkedAt: report?.checkedAt ?? null,
         budget: left,

@@ -84,7 +84,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     totalTimeoutMs: API_TOTAL_TIMEOUT_MS,
     signal: lifecycle.signal,
   });
-  const enrichment = createEnrichment(client, now);
+  const enrichment = createEnrichment({ client, secondary: gate.tokens[1], random: Math.random, now });
   const subscriber = lifecycle.own("redis subscriber", connectWorker(config.REDIS_URL, log), disconnect);
   const eventTypeCache = config.CALENDLY_ENABLE_CACHING
     ? createCache({

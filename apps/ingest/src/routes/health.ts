@@ -1,7 +1,11 @@
 import { Router } from "express";
 
 /** Liveness, readiness and the short health of the integration. No details: this is the public face. */
-export function healthRoutes(ports: { readonly isReady: () => Promise<boolean> }): Router {
+export function healthRoutes(ports: {
+  readonly isReady: () => Promise<boolean>;
+  /** Whether the last check of tokens and signing keys found something that somebody should do. */
+  readonly isAdvised: () => Promise<boolean>;
+}): Router {
   const router = Router();
   router.get("/livez", (_req, res) => {
     res.json({ status: "alive" });
@@ -12,7 +16,8 @@ export function healthRoutes(ports: { readonly isReady: () => Promise<boolean> }
   });
   router.get("/api/health/calendly", async (_req, res) => {
     const ready = await ports.isReady();
-    res.status(ready ? 200 : 503).json({ status: ready ? "ok" : "down" });
+    if (!ready) res.status(503).json({ status: "down" });
+    else res.json({ status: (await ports.isAdvised()) ? "degraded" : "ok" });
   });
   return router;
 }

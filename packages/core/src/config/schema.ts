@@ -13,6 +13,9 @@ const SUBSCRIBABLE_EVENTS = [
   "event_type.deleted",
 ] as const;
 
+/** The guide speaks of it, and Calendly refuses it: asked for, the two halves of it are subscribed to. */
+const RESCHEDULED = "invitee.rescheduled";
+
 /** Safety rules for Redis that can be waived by name, see redis/safety.ts. */
 export const UNSAFE_REDIS = ["eviction", "persistence", "replica", "version"] as const;
 
@@ -91,7 +94,6 @@ export const variables = {
   },
   CALENDLY_WEBHOOK_BASE_URL: {
     ...url("https", "http"),
-    reserved: true,
     description: "Public address that Calendly reaches the ingest under, for example https://hooks.example.com.",
   },
   CALENDLY_WEBHOOK_ENDPOINT_PREFIX: {
@@ -116,16 +118,18 @@ export const variables = {
     description:
       "Answer to a genuine delivery older than the window: refuse (401) or defer (200). Kept as a hint either way.",
   },
+  CALENDLY_ORGANIZATION: {
+    ...url("https", "http"),
+    description: "URI of the organization to subscribe for, where it is not that of the token's user.",
+  },
   CALENDLY_WEBHOOK_SCOPE: {
     ...oneOf(["organization", "user"]),
     default: "organization",
-    reserved: true,
     description: "Scope of the webhook subscription.",
   },
   CALENDLY_WEBHOOK_EVENTS: {
-    ...listOf(SUBSCRIBABLE_EVENTS),
+    ...listOf([...SUBSCRIBABLE_EVENTS, RESCHEDULED]),
     default: SUBSCRIBABLE_EVENTS.join(","),
-    reserved: true,
     description: "Events to subscribe to.",
   },
   CALENDLY_EVENT_TYPES: {

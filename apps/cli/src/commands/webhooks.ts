@@ -1,0 +1,119 @@
+import type { CalendlyClient, WebhookSubscription } from "@calendly-worker/core/calendly/client";
+import { CalendlyError } from "@calendly-worker/core/calendly/errors";
+import type { Config } from "@calendly-worker/core/config/load";
+import { RefusalError } from "@calendly-worker/core/config/refusal";
+import { Command } from "commander";
+import type { CommandPorts } from "../installation.ts";
+
+const RESCHEDULED = "invitee.rescheduled";
+const HALVES = ["invitee.created", "invitee.canceled"] as const;
+
+interface Json {
+  readonly json?: true;
+}
+
+export function webhooksCommand(ports: CommandPorts): Command {
+  return new Command("webhooks")
+    .description(
+      "Calendly's webhook subscriptions of this organization, or of the token's user (CALENDLY_WEBHOOK_SCOPE).",
+    )
+    .addCommand(listCommand(ports))
+    .addCommand(registerCommand(ports))
+    .addCommand(deleteCommand(ports));
+}
+
+function listCommand({ open, say }: CommandPorts): Command {
+  return new Command("list")
+    .description("Lists the subscriptions and how they are.")
+    .option("--json", "print JSON")
+    .action(async ({ json }: Json) => {
+      const { config, openCalendly } = await open();
+      const { client } = await openCalendly();
+      const found: WebhookSubscription[] = [];
+      for await (const subscription of client.webhookSubscriptions(await ownerOf(client, config)))
+        found.push(subscription);
+      if (json) return say(JSON.stringify(found.map(shown)));
+      if (found.length === 0) return say("There is no subscription.");
+      for (const { uri, callbackUrl, state, events, retryStartedAt } of found.map(shown)) {
+        const retrying = retryStartedAt === null ? "" : `, retrying since ${retryStartedAt}`;
+        say(`${uri}\n  ${state}${retrying}\n  ${callbackUrl}\n  ${events.join(", ")}`);
+      }
+    });
+}
+
+function registerCommand({ open, say, note }: CommandPorts): Command {
+  return new Command("register")
+    .description(
+      "Subscribes to CALENDLY_WEBHOOK_EVENTS at CALENDLY_WEBHOOK_BASE_URL and …_ENDPOINT_PREFIX, signed with the configured key.",
+    )
+    .option("--json", "print JSON")
+    .action(async ({ json }: Json) => {
+      const { config, openCalendly } = await open();
+      const signingKey = config.CALENDLY_WEBHOOK_SIGNING_KEY;
+      const baseUrl = config.CALENDLY_WEBHOOK_BASE_URL;
+      if (signingKey === undefined || baseUrl === undefined) {
+        const name = signingKey === undefined ? "CALENDLY_WEBHOOK_SIGNING_KEY" : "CALENDLY_WEBHOOK_BASE_URL";
+        throw new RefusalError("config_invalid", `${name} is not set: a subscription needs it.`);
+      }
+      const url = `${baseUrl.replace(/\/$/, "")}${config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX}`;
+      const events = eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS);
+      if (config.CALENDLY_WEBHOOK_EVENTS.includes(RESCHEDULED)) {
+        note(
+          `Calendly refuses ${RESCHEDULED}: a reschedule comes as ${HALVES.join(" and ")}, which are subscribed to.`,
+        );
+      }
+      const { client } = await openCalendly();
+      try {
+        const made = await client.createWebhookSubscription({
+          url,
+          events,
+          signingKey,
+          ...(await ownerOf(client, config)),
+        });
+        say(json ? JSON.stringify(shown(made)) : `Registered ${made.uri}\n  ${url}\n  ${events.join(", ")}`);
+      } catch (error) {
+        if (!(error instanceof CalendlyError && error.code === "conflict")) throw error;
+        note(
+          `There is a subscription for ${url} already, and Calendly lets nobody change one: it was left as it is. ` +
+            "If its key or its events are to be others, register under another URL (a query such as ?g=2 will do), then delete it.",
+        );
+        if (json) say(JSON.stringify({ exists: true, callbackUrl: url }));
+      }
+    });
+}
+
+function deleteCommand({ open, say }: CommandPorts): Command {
+  return new Command("delete")
+    .description("Deletes a subscription. Events from then on are not delivered to it, and never again.")
+    .argument("<uri>", "the subscription's URI, as `webhooks list` shows it")
+    .action(async (uri: string) => {
+      const { openCalendly } = await open();
+      const { client } = await openCalendly();
+      await client.deleteWebhookSubscription(uri);
+      say(`Deleted ${uri}`);
+    });
+}
+
+/** Whose subscriptions they are. The organization is that of the token's user unless it is configured. */
+async function ownerOf(client: CalendlyClient, config: Config) {
+  const scope = config.CALENDLY_WEBHOOK_SCOPE;
+  const user = await client.currentUser();
+  const organization = config.CALENDLY_ORGANIZATION ?? user.current_organization;
+  return scope === "user" ? { organization, scope, user: user.uri } : { organization, scope };
+}
+
+function eventsToSubscribe(wanted: readonly string[]): string[] {
+  return [...new Set(wanted.flatMap((event) => (event === RESCHEDULED ? HALVES : [event])))];
+}
+
+function shown({ uri, callback_url, state, events, scope, retry_started_at, created_at }: WebhookSubscription) {
+  return {
+    uri,
+    callbackUrl: callback_url,
+    state,
+    events,
+    scope,
+    retryStartedAt: retry_started_at ?? null,
+    createdAt: created_at,
+  };
+}

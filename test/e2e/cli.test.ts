@@ -1,0 +1,113 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+
+const CLI = new URL("../../apps/cli/dist/main.js", import.meta.url).pathname;
+const SIGNING_KEY = "test-signing-key-not-a-secret";
+const URL_BASE = "https://hooks.example.org";
+
+let server: RedisServer;
+let simulator: Simulator;
+
+beforeAll(async () => {
+  server = await startRedis();
+  simulator = await startSimulator({ seed: 77, rateLimit: 100_000 });
+});
+
+afterAll(async () => {
+  await simulator?.close();
+  await server?.stop();
+});
+
+/** The simulator is in this process, so that the command must not be waited for without letting that work. */
+async function run(args: readonly string[], variables: Record<string, string> = {}) {
+  const env = {
+    PATH: process.env["PATH"],
+    REDIS_URL: server.url,
+    CALENDLY_API_BASE_URL: simulator.url,
+    CALENDLY_API_TOKEN: DEMO_TOKEN,
+    CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
+    CALENDLY_WEBHOOK_BASE_URL: `${URL_BASE}/`,
+    ...variables,
+  };
+  const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
+  expect(stdout + stderr).not.toMatch(new RegExp(`${SIGNING_KEY}|${DEMO_TOKEN}`));
+  return { status, stdout, stderr };
+}
+
+test("a subscription is registered, listed, not registered twice, and deleted", async () => {
+  expect(await run(["webhooks", "list"])).toEqual({ status: 0, stdout: "There is no subscription.\n", stderr: "" });
+  const events = { CALENDLY_WEBHOOK_EVENTS: "invitee.created,invitee.rescheduled" };
+  const made = await run(["webhooks", "register", "--json"], events);
+  expect(made).toMatchObject({
+    status: 0,
+    stderr: expect.stringContaining(
+      "Calendly refuses invitee.rescheduled: a reschedule comes as invitee.created and invitee.canceled",
+    ),
+  });
+  const { uri } = JSON.parse(made.stdout);
+  expect(JSON.parse(made.stdout)).toMatchObject({
+    callbackUrl: `${URL_BASE}/api/webhooks/calendly`,
+    state: "active",
+    scope: "organization",
+    events: ["invitee.created", "invitee.canceled"],
+  });
+  const [subscription] = [...simulator.subscriptions.values()];
+  expect(subscription).toMatchObject({ uri });
+
+  const again = await run(["webhooks", "register"]);
+  expect(again).toMatchObject({
+    status: 0,
+    stdout: "",
+    stderr: expect.stringContaining("There is a subscription for"),
+  });
+  const list = await run(["webhooks", "list"]);
+  expect(list.stdout).toBe(
+    `${uri}\n  active\n  ${URL_BASE}/api/webhooks/calendly\n  invitee.created, invitee.canceled\n`,
+  );
+
+  expect(await run(["webhooks", "delete", uri])).toMatchObject({ status: 0, stdout: `Deleted ${uri}\n` });
+  expect(await run(["webhooks", "delete", uri])).toMatchObject({ status: 1, stderr: expect.stringContaining("404") });
+  expect(simulator.subscriptions.size).toBe(0);
+});
+
+test("a subscription of the user's own is registered where that is configured", async () => {
+  const scope = { CALENDLY_WEBHOOK_SCOPE: "user", CALENDLY_WEBHOOK_EVENTS: "invitee.created" };
+  const { stdout } = await run(["webhooks", "register", "--json"], scope);
+  expect(JSON.parse(stdout)).toMatchObject({ scope: "user" });
+  expect(JSON.parse((await run(["webhooks", "list", "--json"], scope)).stdout)).toHaveLength(1);
+});
+
+test("what is missing or refused is said, with an exit code that scripts can use", async () => {
+  expect(await run(["webhooks", "register"], { CALENDLY_WEBHOOK_BASE_URL: "" })).toMatchObject({
+    status: 78,
+    stderr: "CALENDLY_WEBHOOK_BASE_URL is not set: a subscription needs it.\n",
+  });
+  expect(await run(["webhooks", "list"], { CALENDLY_API_TOKEN: "" })).toMatchObject({
+    status: 78,
+    stderr: "CALENDLY_API_TOKEN is not set: Calendly cannot be asked.\n",
+  });
+  simulator.setToken("narrow", { scopes: ["users:read"] });
+  expect(await run(["webhooks", "list"], { CALENDLY_API_TOKEN: "narrow" })).toMatchObject({
+    status: 1,
+    stderr: "Calendly answered 403 to webhook subscriptions: the token lacks webhooks:read\n",
+  });
+  expect(await run(["webhooks", "nonsense"])).toMatchObject({ status: 1, stderr: expect.stringContaining("Usage:") });
+});
+
+test("the status of tokens says what was used and what works", async () => {
+  simulator.setToken("heir");
+  const variables = { CALENDLY_API_TOKEN_SECONDARY: "heir", CALENDLY_MAX_USAGE_PER_KEY: "1" };
+  const { stdout } = await run(["tokens", "status"], variables);
+  expect(stdout).toMatch(/^primary \([0-9a-f]{16}\) {2}approaching_limit, \d+ of 1 requests, last used 20/m);
+  expect(stdout).toMatch(/^secondary \([0-9a-f]{16}\) {2}unknown, 0 of 1 requests, last used never$/m);
+  expect(stdout).toContain("users:read               last worked 20");
+  expect(stdout).toContain("→ The primary token has made");
+  const { tokens, advice } = JSON.parse((await run(["tokens", "status", "--json"], variables)).stdout);
+  expect(tokens).toMatchObject([{ slot: "primary" }, { slot: "secondary", state: "unknown" }]);
+  expect(advice).toMatchObject([{ code: "token_rotation_recommended", slot: "primary" }]);
+});
