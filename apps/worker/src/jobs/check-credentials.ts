@@ -42,7 +42,6 @@ export function checkCredentials(ports: {
     const counted = Object.fromEntries((before?.signingKeys ?? []).map((key) => [key.fingerprint, key.verified]));
     const signingKeys = await credentials.signingKeys(counted);
     advice.push(...adviseOnTokens(tokens, maxUsage, now()), ...adviseOnSigningKeys(signingKeys));
-    await credentials.keepReport({ checkedAt: new Date(now()).toISOString(), tokens, signingKeys, advice });
 
     const isOld = ({ code, slot }: Advice) =>
       before?.advice.some((known) => known.code === code && known.slot === slot);
@@ -52,6 +51,8 @@ export function checkCredentials(ports: {
       const type = NOTICE_OF[code];
       if (type !== undefined) await notices.add({ type, subject: slot, message });
     }
+    // Last: a check that is killed before says it again rather than never.
+    await credentials.keepReport({ checkedAt: new Date(now()).toISOString(), tokens, signingKeys, advice });
     return advice.length === 0 ? "all is well" : advice.map(({ code }) => code).join(", ");
   };
 
