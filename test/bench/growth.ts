@@ -6,6 +6,7 @@ import { bookingKey, createShards, indexKey } from "@calendly-worker/core/redis/
 import { createBookingStore, type Delivery } from "@calendly-worker/core/store/bookings";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { createAdmission } from "../../apps/worker/src/admit.ts";
 import { createFold, type Fold } from "../../apps/worker/src/fold.ts";
 import { createUnfinished } from "../../apps/worker/src/unfinished.ts";
 import { canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
@@ -41,8 +42,9 @@ function foldOn(redis: Redis): Fold {
   const now = Date.now;
   const retentionDays = 90;
   const pending = { redis, shards, log: silent };
+  const bookings = createBookingStore({ redis, shards, retentionDays, now });
   return createFold({
-    bookings: createBookingStore({ redis, shards, retentionDays, now }),
+    bookings,
     hostTimes: createHostTimes({ redis, shards, retentionDays, now, alternativesTo: async () => null }),
     eventTypes: { find: async () => undefined, forget: async () => {} },
     quarantine: createQuarantine({ redis, shards, retentionDays }),
@@ -54,10 +56,8 @@ function foldOn(redis: Redis): Fold {
       conferenceLinkIntervalMs: 30_000,
       now,
     }),
-    scope: {},
+    admit: createAdmission({ bookings, scope: {}, retentionDays, now }),
     referenceField: "utm_content",
-    retentionDays,
-    now,
   });
 }
 

@@ -3,16 +3,14 @@ import { changedAt, takenTime } from "@calendly-worker/core/bookings/conflicts";
 import type { BookingFact, InviteeFact, Origin, Reference } from "@calendly-worker/core/bookings/facts";
 import type { EventTypeDetails } from "@calendly-worker/core/bookings/outcome-data";
 import { eventTypesToTell, type Outcome, publish } from "@calendly-worker/core/bookings/outcomes";
-import { isPastRetention } from "@calendly-worker/core/bookings/retention";
-import { isInScope, type Scope } from "@calendly-worker/core/bookings/scope";
-import { type DeliveredFact, readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import type { DeliveredFact } from "@calendly-worker/core/calendly/deliveries";
 import { parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
-import { ImpossibleJobError } from "@calendly-worker/core/queues/errors";
 import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
 import type { HostTimes } from "@calendly-worker/core/store/host-times";
 import type { Quarantine } from "@calendly-worker/core/store/quarantine";
+import type { Admit } from "./admit.ts";
 import type { Unfinished } from "./unfinished.ts";
 
 /** How the folding of a fact ended. */
@@ -48,10 +46,6 @@ interface Pending {
   readonly waitedFor?: string;
 }
 
-type Admission =
-  | { readonly kind: "admitted"; readonly fact: DeliveredFact }
-  | { readonly kind: "dropped"; readonly why: "erased" | "out_of_scope" | "past_retention" };
-
 interface Merged {
   readonly booking: Booking;
   /** All that was looked at, whether it became part of the booking or not. */
@@ -67,41 +61,10 @@ export function createFold(ports: {
   readonly eventTypes: EventTypes;
   readonly quarantine: Quarantine;
   readonly unfinished: Unfinished;
-  readonly scope: Scope;
+  readonly admit: Admit;
   readonly referenceField: string;
-  readonly retentionDays: number;
-  readonly now: () => number;
 }): Fold {
-  const { bookings, hostTimes, eventTypes, quarantine, unfinished, scope, referenceField, retentionDays, now } = ports;
-
-  async function admit(delivery: Delivery): Promise<Admission> {
-    const fact = factOf(delivery);
-    if (!isInScope(fact, scope)) return { kind: "dropped", why: "out_of_scope" };
-    if (fact.kind !== "invitee") return { kind: "admitted", fact };
-    if (delivery.origin !== "webhook" && isPastRetention(fact.event.fields.end, retentionDays, now())) {
-      return { kind: "dropped", why: "past_retention" };
-    }
-    return await admitUnlessErased(fact);
-  }
-
-  /** Who was erased takes along whoever was in the same chain by then; who came later begins a booking of its own. */
-  async function admitUnlessErased(fact: InviteeFact): Promise<Admission> {
-    const { inviteeId, oldInvitee, newInvitee, ...rest } = fact;
-    const [itself, before, after] = await Promise.all(
-      [inviteeId, oldInvitee?.id, newInvitee?.id].map((id) => (id === undefined ? undefined : bookings.erasedAt(id))),
-    );
-    if (itself !== undefined) return { kind: "dropped", why: "erased" };
-    const createdAt = Date.parse(fact.invitee.fields.createdAt);
-    if ((before !== undefined && createdAt <= before) || (after !== undefined && createdAt <= after)) {
-      await bookings.markErased(inviteeId);
-      return { kind: "dropped", why: "erased" };
-    }
-    const links = {
-      ...(oldInvitee && before === undefined ? { oldInvitee } : {}),
-      ...(newInvitee && after === undefined ? { newInvitee } : {}),
-    };
-    return { kind: "admitted", fact: { ...rest, inviteeId, ...links } };
-  }
+  const { bookings, hostTimes, eventTypes, quarantine, unfinished, admit, referenceField } = ports;
 
   /** Which booking a fact belongs to; where that is not known, it waits. */
   async function bookingOf(fact: InviteeFact | Extract<DeliveredFact, { kind: "routing_form" }>, delivery: Delivery) {
@@ -245,12 +208,4 @@ function idsNamedBy(fact: BookingFact): string[] {
     case "routing_form":
       return [];
   }
-}
-
-/** What ingest has read is read again: the queue is trusted no more than the network. */
-function factOf(delivery: Delivery): DeliveredFact {
-  const reading = readDelivery(Buffer.from(delivery.body));
-  if (reading.kind === "fact") return reading.fact;
-  const why = reading.kind === "unreadable" ? [reading.reason, ...reading.problems] : [reading.event];
-  throw new ImpossibleJobError(`the delivery is not a fact that is handled: ${reading.kind}, ${why.join("; ")}`);
 }

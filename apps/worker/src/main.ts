@@ -22,6 +22,7 @@ import { createNotices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { openSharedTier } from "@calendly-worker/core/store/shared-tier";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
+import { createAdmission } from "./admit.ts";
 import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
 import { createHealth, type Health } from "./health.ts";
@@ -137,10 +138,8 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     }),
     quarantine: createQuarantine({ redis, shards, retentionDays }),
     unfinished,
-    scope: scopeOf(config),
+    admit: createAdmission({ bookings, scope: scopeOf(config), retentionDays, now }),
     referenceField: config.CALENDLY_REFERENCE_FIELD,
-    retentionDays,
-    now,
   });
   const credentials = createCredentials(redis, now);
   const maxUsage = config.CALENDLY_MAX_USAGE_PER_KEY;

@@ -1,5 +1,6 @@
-import type { ApiInvitee, ApiScheduledEvent, CalendlyClient, CallOptions } from "./client.ts";
+import type { ApiInvitee, ApiScheduledEvent, CalendlyClient } from "./client.ts";
 import { CalendlyError } from "./errors.ts";
+import type { CallOptions } from "./requester.ts";
 
 /** What Calendly knows of an invitee, in the words of a delivery, so that it takes the same way. */
 export type AskedInvitee = { readonly kind: "found"; readonly body: string } | { readonly kind: "not_found" };

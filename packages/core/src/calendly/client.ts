@@ -1,26 +1,8 @@
-import { setTimeout as pause } from "node:timers/promises";
-import {
-  BrokenCircuitError,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  ExponentialBackoff,
-  handleWhen,
-  retry,
-  TaskCancelledError,
-  wrap,
-} from "cockatiel";
 import { z } from "zod";
-import { CalendlyError, errorOfAnswer, parse, readBudget, shapeOf } from "./errors.ts";
-import type { ApiGate, ApiToken, Priority } from "./gate.ts";
+import { CalendlyError, parse, shapeOf } from "./errors.ts";
 import { eventTypePayload, inviteePayload, scheduledEventPayload } from "./payloads.ts";
 import { parseInviteeUri, parseResourceUri } from "./references.ts";
-
-/** How a call may be made. */
-export interface CallOptions {
-  readonly priority?: Priority;
-  /** Makes the call with this token and no other, to see whether it works. */
-  readonly token?: ApiToken;
-}
+import { type ApiRequest, type CallOptions, createRequester, type RequesterPorts } from "./requester.ts";
 
 /** Calendly's API, as far as it is asked (https://developer.calendly.com/api-docs). Every call rejects with a CalendlyError. */
 export interface CalendlyClient {
@@ -85,139 +67,11 @@ export type WebhookSubscription = z.output<typeof subscription>;
 
 const pagination = z.looseObject({ next_page_token: z.string().nullish() });
 const PAGE_SIZE = "100";
-/** More tries than the first, for what is safe to ask twice. */
-const RETRIES = 2;
-const RETRY_FIRST_MS = 200;
-const FAILURES_BEFORE_OPEN = 8;
-const HALF_OPEN_AFTER_MS = 5_000;
+export function createCalendlyClient(ports: RequesterPorts): CalendlyClient {
+  const { request } = createRequester(ports);
 
-interface Request {
-  /** Names it in errors. */
-  readonly call: string;
-  readonly method: "GET" | "POST" | "DELETE";
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string>>;
-  readonly body?: object;
-  /** Scopes that an answer proves. */
-  readonly scopes: readonly string[];
-}
-
-export function createCalendlyClient(ports: {
-  readonly gate: ApiGate;
-  /** Without a slash at its end. */
-  readonly baseUrl: string;
-  /** For one request, from its start to the last byte of the answer. */
-  readonly timeoutMs: number;
-  /** For a call with all its tries. */
-  readonly totalTimeoutMs: number;
-  /** How long a call waits for budget before it rejects as `rate_limited`. */
-  readonly patienceMs?: number;
-  /** Ends all calls in flight. */
-  readonly signal: AbortSignal;
-}): CalendlyClient {
-  const { gate, baseUrl, timeoutMs, totalTimeoutMs, patienceMs = 0 } = ports;
-
-  const isPassing = (error: unknown) =>
-    error instanceof CalendlyError && (error.code === "unavailable" || error.code === "timed_out");
-  const passing = handleWhen(isPassing);
-  const breaker = circuitBreaker(passing, {
-    halfOpenAfter: HALF_OPEN_AFTER_MS,
-    breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
-  });
-  const again = retry(passing, {
-    maxAttempts: RETRIES,
-    backoff: new ExponentialBackoff({ initialDelay: RETRY_FIRST_MS }),
-  });
-  const repeated = wrap(again, breaker);
-
-  async function perform(request: Request, options: CallOptions): Promise<string> {
-    const signal = AbortSignal.any([ports.signal, AbortSignal.timeout(totalTimeoutMs)]);
-    const policy = request.method === "GET" ? repeated : breaker;
-    try {
-      return await policy.execute(() => attempt(request, options, signal), signal);
-    } catch (error) {
-      if (error instanceof CalendlyError) throw error;
-      if (error instanceof BrokenCircuitError) {
-        throw new CalendlyError(
-          "unavailable",
-          `${request.call} was not asked for: Calendly has just failed repeatedly`,
-        );
-      }
-      if (error instanceof TaskCancelledError || signal.aborted) throw errorOfEnd(request.call, ports.signal);
-      throw error;
-    }
-  }
-
-  /** One request; a second one where Calendly takes the first token no more and there is another. */
-  async function attempt(request: Request, options: CallOptions, signal: AbortSignal): Promise<string> {
-    for (let tries = 1; ; tries++) {
-      const { ticket, token } = await enter(request, options, signal);
-      const { status, headers, text } = await send(request, ticket, token, signal);
-      const error = status < 300 ? undefined : errorOfAnswer(request.call, status, headers, text);
-      const fault = error?.details.tokenFault;
-      await gate.leave({
-        ticket,
-        token,
-        budget: readBudget(headers),
-        isRefused: status === 429,
-        ...(fault && { tokenFault: fault }),
-        provenScopes: error === undefined || error.code === "not_found" ? request.scopes : [],
-      });
-      if (error === undefined) return text;
-      const hasOther = fault !== undefined && options.token === undefined && tries < gate.tokens.length;
-      if (!hasOther) throw error;
-    }
-  }
-
-  async function enter(request: Request, { priority = "live", token }: CallOptions, signal: AbortSignal) {
-    const end = performance.now() + patienceMs;
-    for (;;) {
-      const entry = await gate.enter({ priority, ...(token && { token }) });
-      if (entry.kind === "go") return entry;
-      if (entry.kind === "no_token") {
-        throw new CalendlyError("unauthenticated", `${request.call} was not asked for: Calendly takes no token`);
-      }
-      if (performance.now() + entry.ms > end) {
-        const message = `${request.call} was not asked for: the budget of the account is used up`;
-        throw new CalendlyError("rate_limited", message, { retryAfterMs: entry.ms });
-      }
-      await pause(entry.ms, undefined, { signal }).catch(() => {
-        throw errorOfEnd(request.call, ports.signal);
-      });
-    }
-  }
-
-  async function send(
-    { call, method, path, query, body }: Request,
-    ticket: string,
-    token: ApiToken,
-    signal: AbortSignal,
-  ) {
-    const url = new URL(`${baseUrl}${path}`);
-    url.search = new URLSearchParams(query).toString();
-    const timeout = AbortSignal.timeout(timeoutMs);
-    try {
-      const response = await fetch(url, {
-        method,
-        headers: {
-          authorization: `Bearer ${token.value}`,
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        redirect: "error",
-        signal: AbortSignal.any([signal, timeout]),
-      });
-      return { status: response.status, headers: response.headers, text: await response.text() };
-    } catch (cause) {
-      await gate.leave({ ticket, token, budget: {}, isRefused: false, provenScopes: [] });
-      if (signal.aborted) throw errorOfEnd(call, ports.signal);
-      if (timeout.aborted) throw new CalendlyError("timed_out", `Calendly did not answer in time to ${call}`);
-      throw new CalendlyError("unavailable", `Calendly could not be reached for ${call}`, {}, { cause });
-    }
-  }
-
-  async function ask<T>(request: Request, schema: z.ZodType<T>, options: CallOptions = {}): Promise<T> {
-    return readAnswer(request.call, await perform(request, options), schema);
+  async function ask<T>(wanted: ApiRequest, schema: z.ZodType<T>, options?: CallOptions): Promise<T> {
+    return readAnswer(wanted.call, await request(wanted, options), schema);
   }
 
   const get = <T>(
@@ -295,18 +149,18 @@ export function createCalendlyClient(ports: {
         options,
       ),
     async createWebhookSubscription({ signingKey, ...rest }, options) {
-      const request = {
+      const creation = {
         call: "a new webhook subscription",
         method: "POST",
         path: "/webhook_subscriptions",
         body: { ...rest, signing_key: signingKey },
         scopes: ["webhooks:write"],
       } as const;
-      return (await ask(request, z.looseObject({ resource: subscription }), options)).resource;
+      return (await ask(creation, z.looseObject({ resource: subscription }), options)).resource;
     },
-    async deleteWebhookSubscription(uri, options = {}) {
+    async deleteWebhookSubscription(uri, options) {
       const call = "the deletion of a webhook subscription";
-      await perform({ call, method: "DELETE", path: subscriptionPath(uri), scopes: ["webhooks:write"] }, options);
+      await request({ call, method: "DELETE", path: subscriptionPath(uri), scopes: ["webhooks:write"] }, options);
     },
   };
 }
@@ -322,10 +176,4 @@ function readAnswer<T>(call: string, text: string, schema: z.ZodType<T>): T {
   const problems = read.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
   const message = `Calendly's answer to ${call} does not fit: ${problems.join("; ")}`;
   throw new CalendlyError("unreadable_answer", message, { problems, shape: shapeOf(json) });
-}
-
-function errorOfEnd(call: string, stopping: AbortSignal): CalendlyError {
-  return stopping.aborted
-    ? new CalendlyError("unavailable", `${call} was not asked for: stopping`)
-    : new CalendlyError("timed_out", `Calendly did not answer in time to ${call}, however often it was asked`);
 }

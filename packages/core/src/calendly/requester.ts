@@ -1,0 +1,168 @@
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  BrokenCircuitError,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  ExponentialBackoff,
+  handleWhen,
+  retry,
+  TaskCancelledError,
+  wrap,
+} from "cockatiel";
+import { CalendlyError, errorOfAnswer, readBudget } from "./errors.ts";
+import type { ApiGate, ApiToken, Priority } from "./gate.ts";
+
+/** How a call may be made. */
+export interface CallOptions {
+  readonly priority?: Priority;
+  /** Makes the call with this token and no other, to see whether it works. */
+  readonly token?: ApiToken;
+}
+
+/** More tries than the first, for what is safe to ask twice. */
+const RETRIES = 2;
+const RETRY_FIRST_MS = 200;
+const FAILURES_BEFORE_OPEN = 8;
+const HALF_OPEN_AFTER_MS = 5_000;
+
+export interface ApiRequest {
+  /** Names it in errors. */
+  readonly call: string;
+  readonly method: "GET" | "POST" | "DELETE";
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: object;
+  /** Scopes that an answer proves. */
+  readonly scopes: readonly string[];
+}
+
+export interface RequesterPorts {
+  readonly gate: ApiGate;
+  /** Without a slash at its end. */
+  readonly baseUrl: string;
+  /** For one request, from its start to the last byte of the answer. */
+  readonly timeoutMs: number;
+  /** For a call with all its tries. */
+  readonly totalTimeoutMs: number;
+  /** How long a call waits for budget before it rejects as `rate_limited`. */
+  readonly patienceMs?: number;
+  /** Ends all calls in flight. */
+  readonly signal: AbortSignal;
+}
+
+/** Makes requests to Calendly's API: each through the gate, again where that is safe, and none while it keeps failing. */
+export interface Requester {
+  /** The text of a good answer. Rejects with a CalendlyError. */
+  request(request: ApiRequest, options?: CallOptions): Promise<string>;
+}
+
+export function createRequester(ports: RequesterPorts): Requester {
+  const { gate, baseUrl, timeoutMs, totalTimeoutMs, patienceMs = 0 } = ports;
+
+  const isPassing = (error: unknown) =>
+    error instanceof CalendlyError && (error.code === "unavailable" || error.code === "timed_out");
+  const passing = handleWhen(isPassing);
+  const breaker = circuitBreaker(passing, {
+    halfOpenAfter: HALF_OPEN_AFTER_MS,
+    breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
+  });
+  const again = retry(passing, {
+    maxAttempts: RETRIES,
+    backoff: new ExponentialBackoff({ initialDelay: RETRY_FIRST_MS }),
+  });
+  const repeated = wrap(again, breaker);
+
+  async function perform(request: ApiRequest, options: CallOptions = {}): Promise<string> {
+    const signal = AbortSignal.any([ports.signal, AbortSignal.timeout(totalTimeoutMs)]);
+    const policy = request.method === "GET" ? repeated : breaker;
+    try {
+      return await policy.execute(() => attempt(request, options, signal), signal);
+    } catch (error) {
+      if (error instanceof CalendlyError) throw error;
+      if (error instanceof BrokenCircuitError) {
+        throw new CalendlyError(
+          "unavailable",
+          `${request.call} was not asked for: Calendly has just failed repeatedly`,
+        );
+      }
+      if (error instanceof TaskCancelledError || signal.aborted) throw errorOfEnd(request.call, ports.signal);
+      throw error;
+    }
+  }
+
+  /** One request; a second one where Calendly takes the first token no more and there is another. */
+  async function attempt(request: ApiRequest, options: CallOptions, signal: AbortSignal): Promise<string> {
+    for (let tries = 1; ; tries++) {
+      const { ticket, token } = await enter(request, options, signal);
+      const { status, headers, text } = await send(request, ticket, token, signal);
+      const error = status < 300 ? undefined : errorOfAnswer(request.call, status, headers, text);
+      const fault = error?.details.tokenFault;
+      await gate.leave({
+        ticket,
+        token,
+        budget: readBudget(headers),
+        isRefused: status === 429,
+        ...(fault && { tokenFault: fault }),
+        provenScopes: error === undefined || error.code === "not_found" ? request.scopes : [],
+      });
+      if (error === undefined) return text;
+      const hasOther = fault !== undefined && options.token === undefined && tries < gate.tokens.length;
+      if (!hasOther) throw error;
+    }
+  }
+
+  async function enter(request: ApiRequest, { priority = "live", token }: CallOptions, signal: AbortSignal) {
+    const end = performance.now() + patienceMs;
+    for (;;) {
+      const entry = await gate.enter({ priority, ...(token && { token }) });
+      if (entry.kind === "go") return entry;
+      if (entry.kind === "no_token") {
+        throw new CalendlyError("unauthenticated", `${request.call} was not asked for: Calendly takes no token`);
+      }
+      if (performance.now() + entry.ms > end) {
+        const message = `${request.call} was not asked for: the budget of the account is used up`;
+        throw new CalendlyError("rate_limited", message, { retryAfterMs: entry.ms });
+      }
+      await pause(entry.ms, undefined, { signal }).catch(() => {
+        throw errorOfEnd(request.call, ports.signal);
+      });
+    }
+  }
+
+  async function send(
+    { call, method, path, query, body }: ApiRequest,
+    ticket: string,
+    token: ApiToken,
+    signal: AbortSignal,
+  ) {
+    const url = new URL(`${baseUrl}${path}`);
+    url.search = new URLSearchParams(query).toString();
+    const timeout = AbortSignal.timeout(timeoutMs);
+    try {
+      const response = await fetch(url, {
+        method,
+        headers: {
+          authorization: `Bearer ${token.value}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        redirect: "error",
+        signal: AbortSignal.any([signal, timeout]),
+      });
+      return { status: response.status, headers: response.headers, text: await response.text() };
+    } catch (cause) {
+      await gate.leave({ ticket, token, budget: {}, isRefused: false, provenScopes: [] });
+      if (signal.aborted) throw errorOfEnd(call, ports.signal);
+      if (timeout.aborted) throw new CalendlyError("timed_out", `Calendly did not answer in time to ${call}`);
+      throw new CalendlyError("unavailable", `Calendly could not be reached for ${call}`, {}, { cause });
+    }
+  }
+
+  return { request: perform };
+}
+
+function errorOfEnd(call: string, stopping: AbortSignal): CalendlyError {
+  return stopping.aborted
+    ? new CalendlyError("unavailable", `${call} was not asked for: stopping`)
+    : new CalendlyError("timed_out", `Calendly did not answer in time to ${call}, however often it was asked`);
+}
