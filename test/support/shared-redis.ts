@@ -39,8 +39,10 @@ export async function assertEmpty(url: string): Promise<void> {
 /** Leaves a Redis that was empty at the start as it was found. */
 export async function removeOurKeys(url: string): Promise<void> {
   const redis = await connectRedis(url);
-  for await (const keys of redis.scanStream({ match: "{calendly:*", count: 1_000 })) {
-    if (keys.length > 0) await redis.unlink(...keys);
+  for (const match of ["{calendly:*", "calendly:*"]) {
+    for await (const keys of redis.scanStream({ match, count: 1_000 })) {
+      if (keys.length > 0) await redis.unlink(...keys);
+    }
   }
   disconnect(redis);
 }
