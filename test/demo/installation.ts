@@ -17,7 +17,7 @@ export interface Installation {
   readonly outcomes: OutcomeLog;
   /** What one can look at, with what it is. */
   readonly addresses: readonly { readonly what: string; readonly how: string }[];
-  /** Jobs that the worker has ended. */
+  /** Deliveries that the worker is done with. */
   jobsDone(): number;
   /** The last lines of each app's log. */
   lastLines(): string;
@@ -75,7 +75,7 @@ async function start(lifecycle: Lifecycle): Promise<Omit<Installation, "stop">> 
       { what: "worker, ready?", how: `curl ${String(workerUrl)}/readyz` },
       { what: "outcomes", how: `redis-cli -p ${new URL(redisUrl).port || 6379} XRANGE '{calendly:0}:outcomes' - +` },
     ],
-    jobsDone: () => worker.logs.filter(({ msg }) => msg === "job ended").length,
+    jobsDone: () => worker.logs.filter((line) => line.msg === "job ended" && line["queue"] === "deliveries").length,
     lastLines: () =>
       Object.entries(apps)
         .map(([name, app]) => `--- ${name}\n${app.output().split("\n").slice(-15).join("\n")}`)

@@ -5,9 +5,10 @@ import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Stack, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { until } from "../support/until.ts";
 
 /** Only the commit of a booking names this key. */
-const COMMIT = "{calendly:0}:outcomes";
+const COMMIT = "{calendly:0}:incomplete";
 
 let server: RedisServer;
 let stack: Stack;
@@ -55,7 +56,9 @@ describe("a worker that is killed in the middle of a job", () => {
       const successor = startWorker(server.url);
       workers.push(successor);
       await successor.untilLogged("took over a job whose worker went silent");
-      await successor.untilLogged("job ended");
+      await until("the delivery's job has ended", () =>
+        successor.logs.some((line) => line.msg === "job ended" && line["queue"] === "deliveries"),
+      );
       const ids = (await stack.outcomes.all()).filter(({ subject }) => subject === invitee.id).map(({ id }) => id);
       expect(ids).toEqual([`${invitee.id}.confirmed`, `${invitee.id}.canceled`]);
     },

@@ -56,7 +56,7 @@ describe("a value that does not fit", () => {
       loadConfig(["worker"], {
         CALENDLY_CACHE_TTL: "5m",
         LOG_LEVEL: "loud",
-        CALENDLY_WEBHOOK_EVENTS: "invitee.created,invitee.rescheduled",
+        CALENDLY_WEBHOOK_EVENTS: "invitee.created,invitee.moved",
         CALENDLY_WEBHOOK_ENDPOINT_PREFIX: "hooks/",
         CALENDLY_ENABLE_CACHING: "perhaps",
         INGEST_PORT: "70000",
@@ -66,7 +66,7 @@ describe("a value that does not fit", () => {
     expect(message).toContain('CALENDLY_CACHE_TTL: expected a whole number, 1 or more (s), got "5m"');
     expect(message).toContain('LOG_LEVEL: expected one of trace, debug, info, warn, error, fatal, silent, got "loud"');
     expect(message).toMatch(
-      /CALENDLY_WEBHOOK_EVENTS: expected a comma-separated list of .*, got "invitee.created,invitee.rescheduled"/,
+      /CALENDLY_WEBHOOK_EVENTS: expected a comma-separated list of .*, got "invitee.created,invitee.moved"/,
     );
     expect(message).toContain("CALENDLY_WEBHOOK_ENDPOINT_PREFIX: expected a path such as");
     expect(message).toContain('CALENDLY_ENABLE_CACHING: expected true or false, got "perhaps"');
