@@ -76,6 +76,40 @@ describe("each call, against the simulated Calendly", () => {
     expect(await all(client.invitees(events[0]?.uri ?? ""))).toMatchObject([{ email: PRIYA.email }]);
   });
 
+  test("lists the events of a host, an invitee or a status, and cancels one", async () => {
+    const { organization } = simulator.account.catalog;
+    const mine = simulator.account.book({
+      name: "Lee Park",
+      email: "lee.park@hanbit.example",
+      eventType: "onboarding",
+      start: "2031-01-02T15:00:00Z",
+    });
+    const [host] = mine.event.hosts;
+    const expected = [{ uri: mine.event.uri, status: "active" }];
+    expect(await all(client.scheduledEvents({ organization, inviteeEmail: "lee.park@hanbit.example" }))).toMatchObject(
+      expected,
+    );
+    expect(await all(client.scheduledEvents({ organization, user: host?.uri ?? "" }))).toMatchObject(expected);
+    await client.cancelEvent(mine.event.uri, "no time");
+    expect(mine.cancellation).toMatchObject({ reason: "no time", canceler_type: "host" });
+    expect(await all(client.scheduledEvents({ organization, status: "canceled" }))).toMatchObject([
+      { uri: mine.event.uri },
+    ]);
+  });
+
+  test("is ended by whoever makes it", async () => {
+    simulator.setFaults({ apiLatencyMs: 5_000 });
+    const ending = new AbortController();
+    const call = failing(client.currentUser({ signal: ending.signal }));
+    ending.abort();
+    const error = await call;
+    simulator.setFaults({ apiLatencyMs: 0 });
+    expect(error).toMatchObject({
+      code: "unavailable",
+      message: "the current user was ended before there was an answer",
+    });
+  });
+
   test("tells free times", async () => {
     const type = simulator.account.catalog.eventTypes[0]?.uri ?? "";
     const range = { start: "2030-06-01T00:00:00Z", end: "2030-06-02T00:00:00Z" };
@@ -97,6 +131,12 @@ describe("each call, against the simulated Calendly", () => {
     expect(await all(client.webhookSubscriptions({ organization, scope: "organization" }))).toMatchObject([
       { uri, callback_url: wanted.url, state: "active" },
     ]);
+    expect(await client.webhookSubscription(uri)).toMatchObject({ uri, events: ["invitee.created"] });
+    const sampled = { event: "invitee.created", organization, scope: "organization" } as const;
+    expect(await client.sampleDelivery(sampled)).toMatchObject({
+      event: "invitee.created",
+      payload: { uri: expect.any(String) },
+    });
     expect(await failing(client.createWebhookSubscription(wanted))).toMatchObject({ code: "conflict" });
     await client.deleteWebhookSubscription(uri);
     expect(await failing(client.deleteWebhookSubscription(uri))).toMatchObject({ code: "not_found" });

@@ -3,7 +3,7 @@ import { tokenState } from "@calendly-worker/core/calendly/credential-advice";
 import type { ApiGate } from "@calendly-worker/core/calendly/gate";
 import type { QueueLoad } from "@calendly-worker/core/queues/queue-load";
 import type { ApiBudget } from "@calendly-worker/core/store/api-budget";
-import type { Credentials } from "@calendly-worker/core/store/credentials";
+import type { Credentials, SubscriptionRecord } from "@calendly-worker/core/store/credentials";
 
 /** Why the integration is not as it should be. A closed list. */
 export const REASONS = [
@@ -13,6 +13,9 @@ export const REASONS = [
   "token_approaching_limit",
   "api_budget_used_up",
   "deliveries_pile_up",
+  "subscription_missing",
+  "subscription_disabled",
+  "subscription_retrying",
 ] as const;
 export type Reason = (typeof REASONS)[number];
 
@@ -55,6 +58,7 @@ export function createHealth(ports: {
     if (tokens.some(({ state }) => state === "approaching_limit")) reasons.push("token_approaching_limit");
     if (left.isUsedUp) reasons.push("api_budget_used_up");
     if ((load.oldestWaitingMs ?? 0) > OLD_DELIVERY_MS) reasons.push("deliveries_pile_up");
+    reasons.push(...reasonsOf(report?.subscriptions));
     return {
       status: reasons.length === 0 ? "ok" : "degraded",
       reasons,
@@ -65,9 +69,26 @@ export function createHealth(ports: {
         advice: report?.advice ?? [],
         checkedAt: report?.checkedAt ?? null,
         budget: left,
-        cache: cache?.stats() ?? null,
+        cache: cache === undefined ? null : withRatio(cache.stats()),
+        redis: { writable: true },
+        subscriptions: report?.subscriptions ?? null,
         deliveries: load,
       },
     };
   };
+}
+
+function reasonsOf(subscriptions: readonly SubscriptionRecord[] | undefined): Reason[] {
+  if (subscriptions === undefined) return [];
+  if (subscriptions.length === 0) return ["subscription_missing"];
+  const reasons: Reason[] = [];
+  if (subscriptions.every(({ state }) => state !== "active")) reasons.push("subscription_disabled");
+  if (subscriptions.some(({ retryStartedAt }) => retryStartedAt !== null)) reasons.push("subscription_retrying");
+  return reasons;
+}
+
+/** Of this process alone; null before anything was asked for. */
+function withRatio({ hits, misses, stale }: ReturnType<Cache<object>["stats"]>) {
+  const asked = hits + misses;
+  return { hits, misses, stale, hitRatio: asked === 0 ? null : Math.round((hits / asked) * 1_000) / 1_000 };
 }

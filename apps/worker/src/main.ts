@@ -2,6 +2,7 @@ import { createCache } from "@calendly-worker/core/calendly/cache";
 import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
 import { createEnrichment } from "@calendly-worker/core/calendly/enrichment";
 import { scopeOf } from "@calendly-worker/core/config/scope";
+import { webhookUrlOf } from "@calendly-worker/core/config/webhook-url";
 import { listen } from "@calendly-worker/core/lifecycle/http-server";
 import { runApp } from "@calendly-worker/core/lifecycle/run-app";
 import { type Consumer, createConsumer } from "@calendly-worker/core/queues/consumer";
@@ -158,7 +159,16 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     maxUsage,
   });
   const tasks: Record<TaskName, Task> = {
-    "check-credentials": checkCredentials({ client, gate, credentials, notices, maxUsage, now }),
+    "check-credentials": checkCredentials({
+      client,
+      gate,
+      credentials,
+      notices,
+      maxUsage,
+      webhookUrl: webhookUrlOf(config),
+      scope: config.CALENDLY_WEBHOOK_SCOPE,
+      now,
+    }),
     "look-after-unfinished": lookAfterUnfinished({ shards, bookings, unfinished }),
     "trim-outcomes": trimOutcomes({ shards, trimmer: createOutcomeTrimmer({ redis, retentionDays, now }) }),
   };

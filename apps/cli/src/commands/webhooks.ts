@@ -2,6 +2,7 @@ import type { CalendlyClient, WebhookSubscription } from "@calendly-worker/core/
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import type { Config } from "@calendly-worker/core/config/load";
 import { RefusalError } from "@calendly-worker/core/config/refusal";
+import { webhookUrlOf } from "@calendly-worker/core/config/webhook-url";
 import { Command } from "commander";
 import type { CommandPorts } from "../installation.ts";
 
@@ -50,12 +51,11 @@ function registerCommand({ open, say, note }: CommandPorts): Command {
     .action(async ({ json }: Json) => {
       const { config, openCalendly } = await open();
       const signingKey = config.CALENDLY_WEBHOOK_SIGNING_KEY;
-      const baseUrl = config.CALENDLY_WEBHOOK_BASE_URL;
-      if (signingKey === undefined || baseUrl === undefined) {
+      const url = webhookUrlOf(config);
+      if (signingKey === undefined || url === undefined) {
         const name = signingKey === undefined ? "CALENDLY_WEBHOOK_SIGNING_KEY" : "CALENDLY_WEBHOOK_BASE_URL";
         throw new RefusalError("config_invalid", `${name} is not set: a subscription needs it.`);
       }
-      const url = `${baseUrl.replace(/\/$/, "")}${config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX}`;
       const events = eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS);
       if (config.CALENDLY_WEBHOOK_EVENTS.includes(RESCHEDULED)) {
         note(

@@ -18,19 +18,41 @@ export interface CalendlyClient {
     range: { readonly start: string; readonly end: string },
     options?: CallOptions,
   ): Promise<AvailableTime[]>;
-  /** All of an organization's events that start in that time, by start. Pages are fetched as one goes on. */
-  scheduledEvents(
-    query: { readonly organization: string; readonly minStart?: string; readonly maxStart?: string },
-    options?: CallOptions,
-  ): AsyncGenerator<ApiScheduledEvent>;
+  /** All events that fit, by start. Pages are fetched as one goes on. */
+  scheduledEvents(query: EventQuery, options?: CallOptions): AsyncGenerator<ApiScheduledEvent>;
+  /** Cancels the whole event, for all of its invitees. */
+  cancelEvent(uri: string, reason: string | undefined, options?: CallOptions): Promise<void>;
   /** All invitees of an event, canceled ones too. */
   invitees(eventUri: string, options?: CallOptions): AsyncGenerator<ApiInvitee>;
   webhookSubscriptions(
     query: { readonly organization: string; readonly scope: SubscriptionScope; readonly user?: string },
     options?: CallOptions,
   ): AsyncGenerator<WebhookSubscription>;
+  webhookSubscription(uri: string, options?: CallOptions): Promise<WebhookSubscription>;
   createWebhookSubscription(subscription: NewWebhookSubscription, options?: CallOptions): Promise<WebhookSubscription>;
   deleteWebhookSubscription(uri: string, options?: CallOptions): Promise<void>;
+  /** A delivery as it would be: bare, and posted by nobody. */
+  sampleDelivery(
+    query: {
+      readonly event: string;
+      readonly organization: string;
+      readonly scope: SubscriptionScope;
+      readonly user?: string;
+    },
+    options?: CallOptions,
+  ): Promise<Readonly<Record<string, unknown>>>;
+}
+
+/** Which events to list. There is no filter on when they were made or changed. */
+export interface EventQuery {
+  readonly organization: string;
+  /** URI of a host. */
+  readonly user?: string;
+  readonly inviteeEmail?: string;
+  readonly status?: "active" | "canceled";
+  /** ISO 8601; the first included, the last not. */
+  readonly minStart?: string;
+  readonly maxStart?: string;
 }
 
 export type SubscriptionScope = "organization" | "user";
@@ -124,7 +146,7 @@ export function createCalendlyClient(ports: RequesterPorts): CalendlyClient {
       const scopes = ["availability:read", "event_types:read"];
       return (await get("available times", "/event_type_available_times", scopes, schema, options, query)).collection;
     },
-    scheduledEvents: ({ organization, minStart, maxStart }, options) =>
+    scheduledEvents: ({ organization, user: host, inviteeEmail, status, minStart, maxStart }, options) =>
       list(
         "scheduled events",
         "/scheduled_events",
@@ -133,11 +155,20 @@ export function createCalendlyClient(ports: RequesterPorts): CalendlyClient {
         {
           organization,
           sort: "start_time:asc",
+          ...(host && { user: host }),
+          ...(inviteeEmail && { invitee_email: inviteeEmail }),
+          ...(status && { status }),
           ...(minStart && { min_start_time: minStart }),
           ...(maxStart && { max_start_time: maxStart }),
         },
         options,
       ),
+    async cancelEvent(uri, reason, options) {
+      const path = `${eventPath(uri)}/cancellation`;
+      const body = reason === undefined ? {} : { reason };
+      const scopes = ["scheduled_events:write"];
+      await request({ call: "the cancellation of an event", method: "POST", path, body, scopes }, options);
+    },
     invitees: (uri, options) => list("an event's invitees", `${eventPath(uri)}/invitees`, EVENTS, invitee, {}, options),
     webhookSubscriptions: ({ organization, scope, user: of }, options) =>
       list(
@@ -147,6 +178,17 @@ export function createCalendlyClient(ports: RequesterPorts): CalendlyClient {
         subscription,
         { organization, scope, ...(of && { user: of }) },
         options,
+      ),
+    webhookSubscription: (uri, options) =>
+      one("a webhook subscription", subscriptionPath(uri), "webhooks:read", subscription, options),
+    sampleDelivery: ({ event, organization, scope, user: of }, options) =>
+      get(
+        "a sample delivery",
+        "/sample_webhook_data",
+        ["webhooks:read"],
+        z.looseObject({ event: z.string(), payload: z.looseObject({}) }),
+        options,
+        { event, organization, scope, ...(of && { user: of }) },
       ),
     async createWebhookSubscription({ signingKey, ...rest }, options) {
       const creation = {

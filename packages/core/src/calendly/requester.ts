@@ -17,6 +17,8 @@ export interface CallOptions {
   readonly priority?: Priority;
   /** Makes the call with this token and no other, to see whether it works. */
   readonly token?: ApiToken;
+  /** Ends the call. */
+  readonly signal?: AbortSignal;
 }
 
 /** More tries than the first, for what is safe to ask twice. */
@@ -73,7 +75,8 @@ export function createRequester(ports: RequesterPorts): Requester {
   const repeated = wrap(again, breaker);
 
   async function perform(request: ApiRequest, options: CallOptions = {}): Promise<string> {
-    const signal = AbortSignal.any([ports.signal, AbortSignal.timeout(totalTimeoutMs)]);
+    const stopping = options.signal === undefined ? ports.signal : AbortSignal.any([ports.signal, options.signal]);
+    const signal = AbortSignal.any([stopping, AbortSignal.timeout(totalTimeoutMs)]);
     const policy = request.method === "GET" ? repeated : breaker;
     try {
       return await policy.execute(() => attempt(request, options, signal), signal);
@@ -85,7 +88,7 @@ export function createRequester(ports: RequesterPorts): Requester {
           `${request.call} was not asked for: Calendly has just failed repeatedly`,
         );
       }
-      if (error instanceof TaskCancelledError || signal.aborted) throw errorOfEnd(request.call, ports.signal);
+      if (error instanceof TaskCancelledError || signal.aborted) throw errorOfEnd(request.call, signal);
       throw error;
     }
   }
@@ -124,7 +127,7 @@ export function createRequester(ports: RequesterPorts): Requester {
         throw new CalendlyError("rate_limited", message, { retryAfterMs: entry.ms });
       }
       await pause(entry.ms, undefined, { signal }).catch(() => {
-        throw errorOfEnd(request.call, ports.signal);
+        throw errorOfEnd(request.call, signal);
       });
     }
   }
@@ -152,7 +155,7 @@ export function createRequester(ports: RequesterPorts): Requester {
       return { status: response.status, headers: response.headers, text: await response.text() };
     } catch (cause) {
       await gate.leave({ ticket, token, budget: {}, isRefused: false, provenScopes: [] });
-      if (signal.aborted) throw errorOfEnd(call, ports.signal);
+      if (signal.aborted) throw errorOfEnd(call, signal);
       if (timeout.aborted) throw new CalendlyError("timed_out", `Calendly did not answer in time to ${call}`);
       throw new CalendlyError("unavailable", `Calendly could not be reached for ${call}`, {}, { cause });
     }
@@ -161,8 +164,10 @@ export function createRequester(ports: RequesterPorts): Requester {
   return { request: perform };
 }
 
-function errorOfEnd(call: string, stopping: AbortSignal): CalendlyError {
-  return stopping.aborted
-    ? new CalendlyError("unavailable", `${call} was not asked for: stopping`)
-    : new CalendlyError("timed_out", `Calendly did not answer in time to ${call}, however often it was asked`);
+/** Why a call was ended before it had an answer: its time was up, or whoever made it does not want it any more. */
+function errorOfEnd(call: string, { reason }: AbortSignal): CalendlyError {
+  const isTimeUp = reason instanceof Error && reason.name === "TimeoutError";
+  return isTimeUp
+    ? new CalendlyError("timed_out", `Calendly did not answer in time to ${call}, however often it was asked`)
+    : new CalendlyError("unavailable", `${call} was ended before there was an answer`);
 }

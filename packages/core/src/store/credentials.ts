@@ -10,6 +10,16 @@ export interface CredentialReport {
   readonly tokens: readonly TokenRecord[];
   readonly signingKeys: readonly SigningKeyRecord[];
   readonly advice: readonly Advice[];
+  /** Calendly's subscriptions to this installation; undefined where its address is not configured, or could not be asked. */
+  readonly subscriptions?: readonly SubscriptionRecord[];
+}
+
+export interface SubscriptionRecord {
+  readonly uri: string;
+  /** `active` or `disabled`. */
+  readonly state: string;
+  /** ISO 8601: since when Calendly has been repeating a delivery that failed; a day of that disables it. */
+  readonly retryStartedAt: string | null;
 }
 
 /** A signing key as an ingest accepts it. */
