@@ -51,11 +51,13 @@ end
 for _, scope in ipairs(rest) do
   redis.call('HSET', tokens, fingerprint .. ':scope:' .. scope, now)
 end
-if fault ~= '' and redis.call('HGET', tokens, fingerprint .. ':state') ~= fault then
+local state = redis.call('HGET', tokens, fingerprint .. ':state')
+if fault ~= '' and (not state or state == 'active') then
   redis.call('HSET', tokens, fingerprint .. ':state', fault, fingerprint .. ':dead_since', now)
   return 1
 end
-if fault == '' and #rest > 0 then
-  redis.call('HSET', tokens, fingerprint .. ':state', 'active')
+if #rest > 0 then
+  -- Not over a refusal: this answer may have been under way when the token died.
+  redis.call('HSETNX', tokens, fingerprint .. ':state', 'active')
 end
 return 0
