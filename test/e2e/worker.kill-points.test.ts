@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
 import { type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
+import { jobCount } from "../support/job-count.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis, silent } from "../support/shared-redis.ts";
 import { bodyOf, startWorker } from "../support/stack.ts";
@@ -71,14 +72,7 @@ async function enqueue(redis: Redis, all: readonly string[]): Promise<void> {
 }
 
 const untilIdle = (redis: Redis) =>
-  until("all deliveries are done", async () => {
-    const [waiting, active, delayed] = await Promise.all([
-      redis.llen("{calendly:0}:deliveries:wait"),
-      redis.llen("{calendly:0}:deliveries:active"),
-      redis.zcard("{calendly:0}:deliveries:delayed"),
-    ]);
-    return waiting + active + delayed === 0;
-  });
+  until("all deliveries are done", async () => (await jobCount(redis, shards.first, "deliveries")) === 0);
 
 const idsIn = async (redis: Redis) =>
   (await readOutcomes(redis, shards.first, "0", 1_000)).map(({ event }) => event.id);

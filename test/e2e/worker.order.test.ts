@@ -17,6 +17,7 @@ import { comparable, isCanonical, lastState } from "../bookings/sameness.ts";
 import { createRandom } from "../simulator/random.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
+import { jobCount } from "../support/job-count.ts";
 import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis, silent } from "../support/shared-redis.ts";
@@ -64,6 +65,7 @@ async function startWorkers(): Promise<void> {
     CALENDLY_API_TOKEN: DEMO_TOKEN,
     LOG_LEVEL: "info",
     CALENDLY_SHARDS: "3",
+    CALENDLY_MISSING_HALF_GRACE: "1",
   };
   workers = Array.from({ length: WORKERS }, () => startWorker(server.url, variables));
   await Promise.all(workers.map((worker) => worker.untilLogged("taking jobs")));
@@ -92,14 +94,10 @@ async function enqueueAll(bodies: readonly string[], origin: Delivery["origin"])
 }
 
 async function isIdle(): Promise<boolean> {
-  for (const { tag } of shards.all) {
+  for (const shard of shards.all) {
     for (const queue of ["deliveries", "missing-halves"]) {
-      const [waiting, active] = await Promise.all(
-        ["wait", "active"].map((state) => redis.llen(`${tag}:${queue}:${state}`)),
-      );
-      if (waiting !== 0 || active !== 0) return false;
+      if ((await jobCount(redis, shard, queue)) !== 0) return false;
     }
-    if ((await redis.zcard(`${tag}:deliveries:delayed`)) !== 0) return false;
   }
   return true;
 }
