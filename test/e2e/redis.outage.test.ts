@@ -258,6 +258,15 @@ describe("a Redis that would lose deliveries", () => {
 });
 
 describe("a Redis that takes no writes", () => {
+  const startOwnStack = async () => {
+    const server = await startServer();
+    const stack = await startStack(server.url);
+    own(stack.ingest);
+    own(stack.worker);
+    later(stack.redis, disconnect);
+    const { url: workerUrl } = await stack.worker.untilLogged("listening");
+    return { stack, workerUrl };
+  };
   const untilReady = (url: string, status: number) =>
     until(`${url} answers ${status}`, async () => (await fetch(url)).status === status);
 
@@ -294,12 +303,7 @@ describe("a Redis that takes no writes", () => {
   );
 
   test("but was emptied is noticed, and worked with from there on", async () => {
-    const server = await startServer();
-    const stack = await startStack(server.url);
-    own(stack.ingest);
-    own(stack.worker);
-    later(stack.redis, disconnect);
-    const { url: workerUrl } = await stack.worker.untilLogged("listening");
+    const { stack, workerUrl } = await startOwnStack();
     await stack.redis.flushall();
     await untilReady(`${String(workerUrl)}/readyz`, 200);
     await stack.worker.untilLogged("this Redis was emptied, or is another one: what was kept is gone");

@@ -2,7 +2,7 @@ import { type Booking, type Malformed, mergeFact } from "@calendly-worker/core/b
 import { changedAt, takenTime } from "@calendly-worker/core/bookings/conflicts";
 import type { BookingFact, InviteeFact, Origin, Reference } from "@calendly-worker/core/bookings/facts";
 import type { EventTypeDetails } from "@calendly-worker/core/bookings/outcome-data";
-import { eventTypesToTell, type Outcome, publish } from "@calendly-worker/core/bookings/outcomes";
+import { eventTypesToTell, publish } from "@calendly-worker/core/bookings/outcomes";
 import type { DeliveredFact } from "@calendly-worker/core/calendly/deliveries";
 import { parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
@@ -110,15 +110,13 @@ export function createFold(ports: {
         origin,
       });
       await unfinished.ensureJobs(booking);
-      announce([...outcomes, ...conflictOutcomes]);
+      for (const { id, type, subject } of [...outcomes, ...conflictOutcomes]) {
+        log.info({ outcome: id, type, subject }, "published");
+      }
       if (merged.malformed.some(({ fact }) => fact === first.fact)) return "quarantined";
       return changed ? "folded" : "unchanged";
     }
     throw new Error(`the booking changed under ${MAX_CONFLICTS} tries in a row to commit to it`);
-
-    function announce(outcomes: readonly Outcome[]): void {
-      for (const { id, type, subject } of outcomes) log.info({ outcome: id, type, subject }, "published");
-    }
   }
 
   /** Adds the fact, and every one that waited for something which is known by now. */

@@ -5,8 +5,8 @@ import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import type { Again, JobHandler } from "@calendly-worker/core/queues/consumer";
 import type { conferenceLinks } from "@calendly-worker/core/queues/contracts";
 import type { BookingStore } from "@calendly-worker/core/store/bookings";
+import { askedDelivery } from "../asked-delivery.ts";
 import type { Fold } from "../fold.ts";
-import { deliveryOf } from "./find-missing-half.ts";
 
 const LONGEST_INTERVAL_MS = 3_600_000;
 
@@ -31,7 +31,7 @@ export function askForConferenceLink(ports: {
     try {
       const asked = await askForInvitee(client, inviteeUri, { priority: "missing_half" });
       if (asked.kind === "not_found") return "gone at Calendly";
-      await fold.delivery(deliveryOf(asked.body, now()), context);
+      await fold.delivery(askedDelivery(asked.body, now()), context);
     } catch (error) {
       if (!(error instanceof CalendlyError)) throw error;
       context.log.warn({ err: error }, "could not ask for a conference link");

@@ -54,9 +54,9 @@ export function checkCredentials(ports: {
       const type = NOTICE_OF[code];
       if (type !== undefined) await notices.add({ type, subject: slot, message });
     }
-    // Last: a check that is killed before says it again rather than never.
-    const checkedAt = new Date(now()).toISOString();
     const subscriptions = webhookUrl === undefined ? undefined : await ownSubscriptions(webhookUrl, log);
+    const checkedAt = new Date(now()).toISOString();
+    // Last: a check that is killed before says it again rather than never.
     await credentials.keepReport({ checkedAt, tokens, signingKeys, advice, ...(subscriptions && { subscriptions }) });
     return advice.length === 0 ? "all is well" : advice.map(({ code }) => code).join(", ");
   };

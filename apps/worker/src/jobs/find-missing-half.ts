@@ -1,11 +1,11 @@
 import { type AskedInvitee, askForInvitee } from "@calendly-worker/core/calendly/api-deliveries";
 import type { CalendlyClient } from "@calendly-worker/core/calendly/client";
-import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import { parseInviteeUri } from "@calendly-worker/core/calendly/references";
 import type { JobContext, JobHandler } from "@calendly-worker/core/queues/consumer";
 import type { missingHalves } from "@calendly-worker/core/queues/contracts";
-import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
+import type { BookingStore } from "@calendly-worker/core/store/bookings";
+import { askedDelivery } from "../asked-delivery.ts";
 import type { Fold } from "../fold.ts";
 
 interface Ports {
@@ -43,7 +43,7 @@ export function findMissingHalf(ports: Ports): JobHandler<typeof missingHalves> 
       throw error;
     }
     if (asked.kind === "found") {
-      const result = await fold.delivery(deliveryOf(asked.body, now()), context);
+      const result = await fold.delivery(askedDelivery(asked.body, now()), context);
       const isLeftOut = result === "past_retention" || result === "out_of_scope";
       return isLeftOut && isAwaited ? await fold.gone({ id: inviteeId, uri: inviteeUri }, context) : result;
     }
@@ -65,10 +65,4 @@ export function findMissingHalf(ports: Ports): JobHandler<typeof missingHalves> 
     await bookings.listIncomplete(id);
     log.error({ incomplete: id, inviteeId }, "listed as incomplete");
   }
-}
-
-/** What Calendly's API says goes the way of what Calendly delivers. */
-export function deliveryOf(body: string, nowMs: number): Delivery {
-  const { identity } = readDelivery(Buffer.from(body));
-  return { identity, body, receivedAt: new Date(nowMs).toISOString(), origin: "reconcile" };
 }

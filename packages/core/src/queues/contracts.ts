@@ -8,6 +8,22 @@ const DAY = 24 * HOUR;
 /** Of a job whose id must be free again as soon as it has ended: BullMQ ignores one under an id that it still holds. */
 const NOTHING = { age: 0, count: 0 };
 
+/** What Calendly has delivered is tried for hours, and kept where it fails for good. */
+const DELIVERED = {
+  attempts: 20,
+  retry: { firstDelayMs: 1_000, longestDelayMs: 300_000, jitter: 0.5 },
+  keepCompleted: { age: HOUR, count: 5_000 },
+  keepFailed: { age: 30 * DAY },
+};
+
+/** What is asked of Calendly is tried for half an hour. */
+const ASKING = {
+  attempts: 12,
+  retry: { firstDelayMs: 2_000, longestDelayMs: 300_000, jitter: 0.5 },
+  keepCompleted: NOTHING,
+  keepFailed: NOTHING,
+};
+
 /** Verified deliveries on their way to their bookings. Jobs are named after what happened, one queue a shard. */
 export const deliveries = defineQueue({
   name: "deliveries",
@@ -23,10 +39,7 @@ export const deliveries = defineQueue({
     origin: z.enum(ORIGINS),
   }),
   identity: (job) => job.identity,
-  attempts: 20,
-  retry: { firstDelayMs: 1_000, longestDelayMs: 300_000, jitter: 0.5 },
-  keepCompleted: { age: HOUR, count: 5_000 },
-  keepFailed: { age: 30 * DAY },
+  ...DELIVERED,
 });
 
 /**
@@ -43,10 +56,7 @@ export const lateDeliveries = defineQueue({
     receivedAt: z.iso.datetime(),
   }),
   identity: (job) => `late/${job.identity}`,
-  attempts: 20,
-  retry: { firstDelayMs: 1_000, longestDelayMs: 300_000, jitter: 0.5 },
-  keepCompleted: { age: HOUR, count: 5_000 },
-  keepFailed: { age: 30 * DAY },
+  ...DELIVERED,
 });
 
 /**
@@ -61,10 +71,7 @@ export const missingHalves = defineQueue({
     isPassed: z.boolean(),
   }),
   identity: (job) => job.inviteeUri,
-  attempts: 12,
-  retry: { firstDelayMs: 2_000, longestDelayMs: 300_000, jitter: 0.5 },
-  keepCompleted: NOTHING,
-  keepFailed: NOTHING,
+  ...ASKING,
 });
 
 /** Bookings whose conference link was not there yet: to be asked for again and again, until the event's end. */
@@ -72,10 +79,7 @@ export const conferenceLinks = defineQueue({
   name: "conference-links",
   data: z.object({ bookingId: z.string(), inviteeUri: z.string() }),
   identity: (job) => job.inviteeUri,
-  attempts: 12,
-  retry: { firstDelayMs: 2_000, longestDelayMs: 300_000, jitter: 0.5 },
-  keepCompleted: NOTHING,
-  keepFailed: NOTHING,
+  ...ASKING,
 });
 
 /** What is done again and again, whatever is delivered. Jobs are named after the task. */
