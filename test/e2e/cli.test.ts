@@ -1,9 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
+import { disconnect } from "@calendly-worker/core/redis/connect";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis } from "../support/shared-redis.ts";
 
 const CLI = new URL("../../apps/cli/dist/main.js", import.meta.url).pathname;
 const SIGNING_KEY = "test-signing-key-not-a-secret";
@@ -110,4 +112,14 @@ test("the status of tokens says what was used and what works", async () => {
   const { tokens, advice } = JSON.parse((await run(["tokens", "status", "--json"], variables)).stdout);
   expect(tokens).toMatchObject([{ slot: "primary" }, { slot: "secondary", state: "unknown" }]);
   expect(advice).toMatchObject([{ code: "token_rotation_recommended", slot: "primary" }]);
+});
+
+test("a token that dies while a command asks is told to all who look after the installation", async () => {
+  simulator.setToken("dying-token", { state: "revoked" });
+  const tokens = { CALENDLY_API_TOKEN: "dying-token", CALENDLY_API_TOKEN_SECONDARY: DEMO_TOKEN };
+  expect(await run(["webhooks", "list"], tokens)).toMatchObject({ status: 0 });
+  const redis = await connectRedis(server.url);
+  const notices = await redis.xrange("{calendly:0}:notices", "-", "+");
+  disconnect(redis);
+  expect(notices.map(([, fields]) => fields[1])).toContain("credentials.token_failed_over");
 });

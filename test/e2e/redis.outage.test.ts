@@ -276,12 +276,7 @@ describe("a Redis that takes no writes", () => {
   ])(
     "%s: both apps are not ready, the worker rests, and all is well when it does again",
     async (_, { before, after }) => {
-      const server = await startServer();
-      const stack = await startStack(server.url);
-      own(stack.ingest);
-      own(stack.worker);
-      later(stack.redis, disconnect);
-      const { url: workerUrl } = await stack.worker.untilLogged("listening");
+      const { stack, workerUrl } = await startOwnStack();
       const waiting = newInvitee();
       const run = ([command = "", ...args]: string[]) => stack.redis.call(command, ...args);
       await run(["CLIENT", "NO-EVICT", "ON"]);

@@ -4,7 +4,7 @@ import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import type { Priority } from "@calendly-worker/core/calendly/gate";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createNotices } from "@calendly-worker/core/store/notices";
-import { tokenDied } from "../../apps/worker/src/token-died.ts";
+import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { connectRedis, silent } from "./shared-redis.ts";
 
 // A process that asks Calendly for the current user so many times, and puts a call that meets no budget back for later,

@@ -12,7 +12,9 @@ import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createEraser } from "@calendly-worker/core/store/eraser";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
+import { createNotices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { tokenDied } from "@calendly-worker/core/store/token-died";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 
 export type Installation = Awaited<ReturnType<typeof openInstallation>>;
@@ -51,18 +53,20 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   const hostTimes = createHostTimes({ redis, shards, retentionDays, now, alternativesTo: async () => null });
   const quarantine = createQuarantine({ redis, shards, retentionDays });
   const eraser = createEraser({ redis, shards, bookings, hostTimes, quarantine, deliveries: search, now });
-  return { config, shards, bookings, eraser, openCalendly: () => openCalendly(config, redis, lifecycle) };
+  return { config, shards, bookings, eraser, openCalendly: () => openCalendly(config, redis, lifecycle, log) };
 }
 
 /** Calendly's API, by the gate that the workers share: what is asked here counts against the same budget. */
-async function openCalendly(config: Config, redis: Redis, lifecycle: Lifecycle) {
+async function openCalendly(config: Config, redis: Redis, lifecycle: Lifecycle, log: Logger) {
   const tokens = [config.CALENDLY_API_TOKEN, config.CALENDLY_API_TOKEN_SECONDARY].filter(
     (token) => token !== undefined,
   );
   if (tokens.length === 0)
     throw new RefusalError("config_invalid", "CALENDLY_API_TOKEN is not set: Calendly cannot be asked.");
   const now = Date.now;
-  const gate = await openApiGate({ redis, tokens, requestTimeoutMs: API_TIMEOUT_MS, now, onTokenDead: async () => {} });
+  const hasOther = config.CALENDLY_API_TOKEN_SECONDARY !== undefined;
+  const onTokenDead = tokenDied({ notices: createNotices(redis, now), log, hasOther });
+  const gate = await openApiGate({ redis, tokens, requestTimeoutMs: API_TIMEOUT_MS, now, onTokenDead });
   const client = createCalendlyClient({
     gate,
     baseUrl: config.CALENDLY_API_BASE_URL.replace(/\/$/, ""),

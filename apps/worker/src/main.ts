@@ -22,6 +22,7 @@ import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { openSharedTier } from "@calendly-worker/core/store/shared-tier";
+import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { createAdmission } from "./admit.ts";
 import { createApp } from "./app.ts";
@@ -35,7 +36,6 @@ import { lookAfterUnfinished } from "./jobs/look-after-unfinished.ts";
 import { maintain, type Task } from "./jobs/maintain.ts";
 import { trimOutcomes } from "./jobs/trim-outcomes.ts";
 import { schedulesOf, type TaskName } from "./schedules.ts";
-import { tokenDied } from "./token-died.ts";
 import { createUnfinished } from "./unfinished.ts";
 
 /** For one request, and for a call with all its tries. */

@@ -1,9 +1,9 @@
-import type { TokenFault } from "@calendly-worker/core/calendly/errors";
-import type { ApiToken } from "@calendly-worker/core/calendly/gate";
-import type { Notices } from "@calendly-worker/core/store/notices";
-import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { TokenFault } from "../calendly/errors.ts";
+import type { ApiToken } from "../calendly/gate.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Notices } from "./notices.ts";
 
-/** Tells, once in the fleet, that Calendly takes a token no more. */
+/** Tells that Calendly takes a token no more: for the gate, which finds it out once in the fleet, whoever asks. */
 export function tokenDied(ports: {
   readonly notices: Notices;
   readonly log: Logger;
