@@ -45,7 +45,14 @@ function foldOn(redis: Redis): Fold {
   const bookings = createBookingStore({ redis, shards, retentionDays, now });
   return createFold({
     bookings,
-    hostTimes: createHostTimes({ redis, shards, retentionDays, now, alternativesTo: async () => null }),
+    hostTimes: createHostTimes({
+      redis,
+      shards,
+      retentionDays,
+      now,
+      publishFrom: () => 0,
+      alternativesTo: async () => null,
+    }),
     eventTypes: { find: async () => undefined, forget: async () => {} },
     quarantine: createQuarantine({ redis, shards, retentionDays }),
     unfinished: createUnfinished({
@@ -58,6 +65,7 @@ function foldOn(redis: Redis): Fold {
     }),
     admit: createAdmission({ bookings, scope: {}, retentionDays, now }),
     referenceField: "utm_content",
+    publishFrom: () => 0,
   });
 }
 

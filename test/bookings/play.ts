@@ -8,7 +8,12 @@ export interface Played {
   readonly outcomes: readonly Outcome[];
 }
 
-const TELLING: Telling = { origin: "webhook", referenceField: "utm_content", eventType: () => undefined };
+const TELLING: Telling = {
+  origin: "webhook",
+  referenceField: "utm_content",
+  eventType: () => undefined,
+  publishFrom: 0,
+};
 
 /** Folds facts into a booking one by one, as workers do. */
 export function play(bookingId: string, facts: Iterable<BookingFact>, start?: Played): Played {

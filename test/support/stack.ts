@@ -46,6 +46,8 @@ export function startWorker(
     WORKER_STALLED_CHECK_INTERVAL: "500",
     CALENDLY_API_TOKEN: "test-token-not-a-secret",
     CALENDLY_API_BASE_URL: NOBODY,
+    // What tests tell of happened whenever it suits them.
+    CALENDLY_PUBLISH_FROM: "1970-01-01T00:00:00Z",
     ...variables,
   };
   return startApp("worker", settings, nodeOptions);

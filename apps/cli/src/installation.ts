@@ -50,7 +50,14 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   const bookings = createBookingStore({ redis, shards, retentionDays, now });
   const search = createJobSearch({ redis, shards, contract: deliveries });
   lifecycle.own("job search", search, () => search.close());
-  const hostTimes = createHostTimes({ redis, shards, retentionDays, now, alternativesTo: async () => null });
+  const hostTimes = createHostTimes({
+    redis,
+    shards,
+    retentionDays,
+    now,
+    publishFrom: () => 0,
+    alternativesTo: async () => null,
+  });
   const quarantine = createQuarantine({ redis, shards, retentionDays });
   const eraser = createEraser({ redis, shards, bookings, hostTimes, quarantine, deliveries: search, now });
   return { config, shards, bookings, eraser, openCalendly: () => openCalendly(config, redis, lifecycle, log) };

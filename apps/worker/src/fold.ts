@@ -1,8 +1,9 @@
 import { type Booking, type Malformed, mergeFact } from "@calendly-worker/core/bookings/booking";
 import { changedAt, takenTime } from "@calendly-worker/core/bookings/conflicts";
 import type { BookingFact, InviteeFact, Origin, Reference } from "@calendly-worker/core/bookings/facts";
+import { hear } from "@calendly-worker/core/bookings/history";
 import type { EventTypeDetails } from "@calendly-worker/core/bookings/outcome-data";
-import { eventTypesToTell, publish } from "@calendly-worker/core/bookings/outcomes";
+import { eventTypesIn, type Outcome, publish } from "@calendly-worker/core/bookings/outcomes";
 import type { DeliveredFact } from "@calendly-worker/core/calendly/deliveries";
 import { parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
@@ -63,8 +64,10 @@ export function createFold(ports: {
   readonly unfinished: Unfinished;
   readonly admit: Admit;
   readonly referenceField: string;
+  /** In ms: what happened before at Calendly is known, and told only where Calendly delivers it. */
+  readonly publishFrom: () => number;
 }): Fold {
-  const { bookings, hostTimes, eventTypes, quarantine, unfinished, admit, referenceField } = ports;
+  const { bookings, hostTimes, eventTypes, quarantine, unfinished, admit, referenceField, publishFrom } = ports;
 
   /** Which booking a fact belongs to; where that is not known, it waits. */
   async function bookingOf(fact: InviteeFact | Extract<DeliveredFact, { kind: "routing_form" }>, delivery: Delivery) {
@@ -86,8 +89,10 @@ export function createFold(ports: {
       signal.throwIfAborted();
       const stored = await bookings.load(bookingId);
       const merged = await merge(stored.booking, first);
-      const eventType = await resolveEventTypes(merged.booking);
-      const { booking, outcomes } = publish(merged.booking, { origin, referenceField, eventType });
+      const telling = { origin, referenceField, publishFrom: publishFrom() };
+      const draft = publish(merged.booking, { ...telling, eventType: () => undefined });
+      const eventType = await resolveEventTypes(draft.outcomes);
+      const { booking, outcomes } = publish(merged.booking, { ...telling, eventType });
       let { version } = stored;
       const changed = JSON.stringify(booking) !== JSON.stringify(stored.booking);
       if (changed) {
@@ -131,7 +136,8 @@ export function createFold(ports: {
         malformed.push({ ...item, why: step.why });
         continue;
       }
-      booking = step.booking;
+      const isDelivered = item.delivery !== undefined && item.delivery.origin !== "reconcile";
+      booking = isDelivered ? hear(step.booking, item.fact, publishFrom()) : step.booking;
       // The index is written before the commit: an entry without its booking harms nobody, a missing one would.
       for (const id of idsNamedBy(item.fact)) {
         for (const delivery of await bookings.index(id, booking)) {
@@ -146,8 +152,10 @@ export function createFold(ports: {
     return { booking, pending, malformed, dropped };
   }
 
-  async function resolveEventTypes(booking: Booking): Promise<(uri: string) => EventTypeDetails | undefined> {
-    const uris = eventTypesToTell(booking);
+  async function resolveEventTypes(
+    outcomes: readonly Outcome[],
+  ): Promise<(uri: string) => EventTypeDetails | undefined> {
+    const uris = eventTypesIn(outcomes);
     const details = await Promise.all(uris.map((uri) => eventTypes.find(uri)));
     return (uri) => details[uris.indexOf(uri)];
   }

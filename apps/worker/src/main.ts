@@ -11,6 +11,7 @@ import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { createQueueLoadReader } from "@calendly-worker/core/queues/queue-load";
 import { keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
+import { readBeganAt } from "@calendly-worker/core/redis/deployment";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { readApiBudget } from "@calendly-worker/core/store/api-budget";
@@ -51,9 +52,14 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   // A probe wants an answer now, also while Redis is away.
   const probe = lifecycle.own("redis probe", connectProducer(config.REDIS_URL, log), disconnect);
   const consumers: Consumer[] = [];
-  const schedule = () => keepSchedules({ redis, shard: shards.first, log }, schedulesOf(config));
+  let beganAt = 0;
+  async function begin(): Promise<void> {
+    beganAt = await readBeganAt(redis);
+    await keepSchedules({ redis, shard: shards.first, log }, schedulesOf(config));
+  }
+  const publishFrom = () => config.CALENDLY_PUBLISH_FROM ?? beganAt;
   const allowed = config.REDIS_ALLOW_UNSAFE ?? [];
-  const fitness = createFitness({ redis: probe, shards, allowed, log, onEmptied: schedule });
+  const fitness = createFitness({ redis: probe, shards, allowed, log, onEmptied: begin });
 
   async function isReady(): Promise<boolean> {
     if (lifecycle.signal.aborted || consumers.length === 0) return false;
@@ -126,6 +132,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
       shards,
       retentionDays,
       now,
+      publishFrom,
       alternativesTo: (taken) =>
         enrichment.alternatives(taken).catch((err: unknown) => {
           log.debug({ err }, "no alternatives from Calendly");
@@ -141,6 +148,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     unfinished,
     admit: createAdmission({ bookings, scope: scopeOf(config), retentionDays, now }),
     referenceField: config.CALENDLY_REFERENCE_FIELD,
+    publishFrom,
   });
   const credentials = createCredentials(redis, now);
   const maxUsage = config.CALENDLY_MAX_USAGE_PER_KEY;
@@ -186,6 +194,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   const findHalf = findMissingHalf({ client, bookings, fold, now });
   const intervalMs = config.CALENDLY_CONFERENCE_LINK_INTERVAL * 1_000;
   const askForLink = askForConferenceLink({ client, bookings, fold, intervalMs, now });
+  await begin();
   for (const shard of shards.all) {
     consumers.push(
       createConsumer({ ...consuming, shard, contract: deliveries, handle: foldDelivery(fold) }),
@@ -193,7 +202,6 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
       createConsumer({ ...consuming, shard, contract: conferenceLinks, handle: askForLink }),
     );
   }
-  await schedule();
   consumers.push(
     createConsumer({
       ...consuming,

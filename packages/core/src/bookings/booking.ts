@@ -18,6 +18,10 @@ export interface Booking {
   readonly registers: readonly string[];
   /** Ids of the `updated` outcomes that are promised: a link or an answer was not there yet. */
   readonly owed: readonly string[];
+  /** Ids of those outcomes, among the published ones and the registers, that are history: known, and told to nobody. */
+  readonly quiet: readonly string[];
+  /** Identities of facts that Calendly has delivered although they are history otherwise. */
+  readonly heard: readonly string[];
 }
 
 /** Why a fact cannot belong to a chain. Calendly makes chains, never trees or rings. */
@@ -30,7 +34,18 @@ export type Merge =
 export const MAX_CHAIN_LENGTH = 100;
 
 export function emptyBooking(id: string): Booking {
-  return { id, invitees: {}, gone: [], routingForms: {}, hosts: [], published: [], registers: [], owed: [] };
+  return {
+    id,
+    invitees: {},
+    gone: [],
+    routingForms: {},
+    hosts: [],
+    published: [],
+    registers: [],
+    owed: [],
+    quiet: [],
+    heard: [],
+  };
 }
 
 /** Adds what a fact says to what is known. A fact that is known already changes nothing. */

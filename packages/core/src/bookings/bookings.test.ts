@@ -15,7 +15,12 @@ interface Shape {
 }
 
 const reference = (id: string) => ({ id, uri: `https://x/scheduled_events/e${id}/invitees/${id}` });
-const TELLING: Telling = { origin: "webhook", referenceField: "utm_content", eventType: () => undefined };
+const TELLING: Telling = {
+  origin: "webhook",
+  referenceField: "utm_content",
+  eventType: () => undefined,
+  publishFrom: 0,
+};
 
 /** A fact about an invitee; the day of its event is its id's letter, so that each has a time of its own. */
 function fact({ id, old, next, canceled = next !== undefined, updatedAt, name }: Shape): InviteeFact {

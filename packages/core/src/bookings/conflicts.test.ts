@@ -57,7 +57,7 @@ describe("two bookings of one host", () => {
 });
 
 describe("what is told of a pair", () => {
-  const of = { since: "since", until: "until", alternatives: null, origin: "webhook" } as const;
+  const of = { since: "since", until: "until", alternatives: null, origin: "webhook", publishFrom: 0 } as const;
   const at = (from: string) => conflictOf("h1", taken("A", from, "12:00"), taken("B", from, "12:00"));
   const told = (state: Parameters<typeof followPair>[0], now: Parameters<typeof followPair>[1]) => {
     const next = followPair(state, now, of);

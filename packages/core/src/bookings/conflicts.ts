@@ -31,7 +31,7 @@ export interface Conflict {
 /** What has been told of two bookings. Plain JSON: it is stored with the host. */
 export interface PairState {
   /** The conflict that is told and not resolved, under its name. */
-  readonly open?: Conflict & { readonly name: string };
+  readonly open?: Conflict & { readonly name: string; readonly isHistory?: true };
   /** Names of all conflicts told so far: a booking may be moved away and back again. */
   readonly told: readonly string[];
 }
@@ -116,13 +116,15 @@ export function followPair(
     readonly until: string;
     readonly alternatives: Alternatives;
     readonly origin: Origin;
+    /** In ms: a conflict that came to be before is history, and told to nobody. */
+    readonly publishFrom: number;
   },
 ): { readonly state: PairState; readonly outcomes: readonly Outcome[] } {
   const { open } = state;
   if (open?.data.overlap.start === now?.data.overlap.start) return { state, outcomes: [] };
-  const { alternatives, origin } = of;
+  const { alternatives, origin, publishFrom } = of;
   const outcomes: Outcome[] = [];
-  if (open !== undefined) {
+  if (open !== undefined && !open.isHistory) {
     const subject = open.data.bookings[0].id;
     const data = { conflict: open.data, origin };
     outcomes.push({ id: `${open.name}.resolved`, type: "booking.conflict_resolved", subject, time: of.until, data });
@@ -131,8 +133,11 @@ export function followPair(
   const name = newName(now, state.told);
   const data = { conflict: now.data, alternatives, origin };
   const subject = now.data.bookings[0].id;
-  outcomes.push({ id: `${name}.detected`, type: "booking.conflict_detected", subject, time: of.since, data });
-  return { state: { open: { ...now, name }, told: [...state.told, name] }, outcomes };
+  const isHistory = Date.parse(of.since) < publishFrom;
+  if (!isHistory)
+    outcomes.push({ id: `${name}.detected`, type: "booking.conflict_detected", subject, time: of.since, data });
+  const after = { open: { ...now, name, ...(isHistory && { isHistory }) }, told: [...state.told, name] };
+  return { state: after, outcomes };
 }
 
 function newName({ pair, data }: Conflict, told: readonly string[]): string {

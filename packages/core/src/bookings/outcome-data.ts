@@ -70,7 +70,13 @@ const cancellation = z.strictObject({
   reason: maybeText,
   at: instant.nullable(),
 });
-const origin = z.enum(ORIGINS).describe("where the fact came from that made this outcome follow");
+const source = {
+  origin: z.enum(ORIGINS).describe("where the fact came from that made this outcome follow"),
+  historical: z
+    .literal(true)
+    .optional()
+    .describe("there where it is told by a backfill: it happened before this installation began"),
+};
 
 const conflicting = z.strictObject({
   id: text.describe("the booking's id"),
@@ -87,25 +93,25 @@ const conflict = z.strictObject({
 
 /** `data` of each type of outcome. */
 export const outcomeData = {
-  "booking.confirmed": z.strictObject({ booking, origin }),
+  "booking.confirmed": z.strictObject({ booking, ...source }),
   "booking.rescheduled": z.strictObject({
     booking,
     previous: previous.nullable().describe("null where Calendly no longer knows the invitee before"),
-    origin,
+    ...source,
   }),
-  "booking.canceled": z.strictObject({ booking, cancellation, origin }),
-  "booking.no_show": z.strictObject({ booking, origin }),
-  "booking.no_show_cleared": z.strictObject({ booking, origin }),
-  "booking.updated": z.strictObject({ booking, changed: z.enum(UPDATES), origin }),
+  "booking.canceled": z.strictObject({ booking, cancellation, ...source }),
+  "booking.no_show": z.strictObject({ booking, ...source }),
+  "booking.no_show_cleared": z.strictObject({ booking, ...source }),
+  "booking.updated": z.strictObject({ booking, changed: z.enum(UPDATES), ...source }),
   "booking.conflict_detected": z.strictObject({
     conflict,
     alternatives: z
       .array(z.strictObject({ start: instant, inviteesRemaining: z.int().nullable() }))
       .nullable()
       .describe("free times of the later booking's event type; null where the API gave none"),
-    origin,
+    ...source,
   }),
-  "booking.conflict_resolved": z.strictObject({ conflict, origin }),
+  "booking.conflict_resolved": z.strictObject({ conflict, ...source }),
   "booking.erased": z.strictObject({ booking: z.strictObject({ id: text }) }),
 } as const;
 
@@ -126,6 +132,10 @@ export interface EventTypeDetails {
 /** What is needed beside the booking itself to tell of it. */
 export interface Telling {
   readonly origin: Origin;
+  /** In ms: what happened before is history, and told to nobody unless Calendly delivers it. */
+  readonly publishFrom: number;
+  /** Whether a backfill tells it. */
+  readonly historical?: true;
   /** Name of the tracking field that is the reference. */
   readonly referenceField: string;
   readonly eventType: (uri: string) => EventTypeDetails | undefined;

@@ -1,6 +1,6 @@
 import type { Booking } from "./booking.ts";
 import { canonicalLog, type Step } from "./canonical-log.ts";
-import { fieldValue, type InviteeKnowledge } from "./knowledge.ts";
+import { isHistory, isNews, wokenSteps } from "./history.ts";
 import {
   bookingData,
   cancellationData,
@@ -26,41 +26,77 @@ export interface OutcomeOf<Type extends OutcomeType> {
 
 /**
  * The outcomes that follow from what is known and are not published yet, in order, and the booking that remembers
- * them. Nothing published is ever retracted.
+ * them. What is history is remembered as published, and told to nobody. Nothing published is ever retracted.
  */
 export function publish(
   booking: Booking,
   telling: Telling,
 ): { readonly booking: Booking; readonly outcomes: readonly Outcome[] } {
-  const steps = unpublishedSteps(booking);
+  const { publishFrom } = telling;
+  const woken = wokenSteps(booking, publishFrom);
+  const fresh = unpublishedSteps(booking);
+  const steps = [...woken, ...fresh.filter((step) => isNews(booking, step, publishFrom))];
   const told: Booking = {
     ...booking,
-    published: [...booking.published, ...steps.map(({ id }) => id)],
-    owed: [
-      ...booking.owed,
-      ...steps.filter(({ type }) => type !== "booking.canceled").flatMap((step) => promisesOf(booking, step.inviteeId)),
-    ],
+    published: [...booking.published, ...idsOf(fresh)],
+    quiet: without([...booking.quiet, ...idsOf(fresh)], idsOf(steps)),
+    owed: [...booking.owed, ...promisesOfAll(booking, steps)],
   };
   const registers = registerSteps(told);
-  const said = registers.map(({ id }) => id);
+  const news = registers.filter((step) => step.type === "booking.updated" || isNews(told, step, publishFrom));
   const after: Booking = {
     ...told,
-    registers: [...told.registers, ...said],
-    owed: told.owed.filter((id) => !said.includes(id)),
+    registers: [...told.registers, ...idsOf(registers)],
+    quiet: without([...told.quiet, ...idsOf(registers)], idsOf(news)),
+    owed: without(told.owed, idsOf(news)),
   };
-  const outcomes = [
-    ...steps.map((step, index) => canonicalOutcome(step, after, booking.published.length + index + 1, telling)),
-    ...registers.map((step) => registerOutcome(step, after, telling)),
-  ];
-  return { booking: after, outcomes };
+  return { booking: after, outcomes: outcomesOf(after, steps, news, telling) };
 }
 
-/** The event types, by URI, that the outcomes to come will tell of. */
-export function eventTypesToTell(booking: Booking): string[] {
-  const invitees = [...unpublishedSteps(booking), ...registerSteps(booking)].map(({ invitee }) => invitee);
-  const types = invitees.map(({ event }: InviteeKnowledge) => fieldValue(event.eventType));
-  return [...new Set(types.filter((uri) => uri !== undefined))];
+/** What is history of a booking, told after all. Nothing where something of it has been told: its consumers know it. */
+export function publishHistory(
+  booking: Booking,
+  telling: Telling,
+): { readonly booking: Booking; readonly outcomes: readonly Outcome[] } {
+  if (!isHistory(booking)) return { booking, outcomes: [] };
+  const steps = canonicalLog(booking).filter(({ id }) => booking.published.includes(id));
+  // Of the marks that came and went only the last one can still be told.
+  const unsaid: Booking = { ...booking, registers: without(booking.registers, booking.quiet) };
+  const registers = registerSteps(unsaid);
+  const after = { ...booking, quiet: [], owed: [...booking.owed, ...promisesOfAll(booking, steps)] };
+  return { booking: after, outcomes: outcomesOf(after, steps, registers, telling) };
 }
+
+/** The event types, by URI, that outcomes tell of. */
+export function eventTypesIn(outcomes: readonly Outcome[]): string[] {
+  const types = outcomes.map(({ data }) =>
+    "booking" in data && "event" in data.booking ? data.booking.event.type : null,
+  );
+  return [...new Set(types.flatMap((type) => type?.uri ?? []))];
+}
+
+function outcomesOf(
+  booking: Booking,
+  steps: readonly Step[],
+  registers: readonly RegisterStep[],
+  telling: Telling,
+): Outcome[] {
+  return [
+    ...steps.map((step) => canonicalOutcome(step, booking, booking.published.indexOf(step.id) + 1, telling)),
+    ...registers.map((step) => registerOutcome(step, booking, telling)),
+  ];
+}
+
+function promisesOfAll(booking: Booking, steps: readonly Step[]): string[] {
+  const own = steps.filter(({ type }) => type !== "booking.canceled");
+  return own.flatMap(({ inviteeId }) => promisesOf(booking, inviteeId));
+}
+
+const idsOf = (steps: readonly { readonly id: string }[]) => steps.map(({ id }) => id);
+const without = (ids: readonly string[], some: readonly string[]) => ids.filter((id) => !some.includes(id));
+
+/** Where the outcome comes from, as it says itself. */
+const sourceOf = ({ origin, historical }: Telling) => ({ origin, ...(historical && { historical }) });
 
 function unpublishedSteps(booking: Booking): Step[] {
   return canonicalLog(booking).filter(({ id }) => !booking.published.includes(id));
@@ -69,7 +105,7 @@ function unpublishedSteps(booking: Booking): Step[] {
 function canonicalOutcome(step: Step, booking: Booking, sequence: number, telling: Telling): Outcome {
   const { id, type, time, invitee, previous } = step;
   const status = type === "booking.canceled" ? "canceled" : "active";
-  const data = { booking: bookingData({ booking, status, sequence, invitee, telling }), origin: telling.origin };
+  const data = { booking: bookingData({ booking, status, sequence, invitee, telling }), ...sourceOf(telling) };
   const subject = booking.id;
   switch (type) {
     case "booking.confirmed":
@@ -85,7 +121,7 @@ function registerOutcome(step: RegisterStep, booking: Booking, telling: Telling)
   const { id, type, time, invitee, changed } = step;
   const status = booking.published.at(-1)?.endsWith(".canceled") ? "canceled" : "active";
   const sequence = booking.published.length;
-  const data = { booking: bookingData({ booking, status, sequence, invitee, telling }), origin: telling.origin };
+  const data = { booking: bookingData({ booking, status, sequence, invitee, telling }), ...sourceOf(telling) };
   const subject = booking.id;
   if (type !== "booking.updated") return { id, type, subject, time, data };
   if (changed === undefined) throw new TypeError(`the outcome ${id} does not say what changed`);

@@ -62,6 +62,12 @@ export function url(...protocols: [string, ...string[]]): Kind<string> {
   };
 }
 
+/** A point in time, in ms. */
+export const instant: Kind<number> = {
+  schema: z.iso.datetime({ offset: true }).transform(Date.parse),
+  expected: "a time such as 2026-11-23T14:00:00Z",
+};
+
 export const path: Kind<string> = {
   schema: z.string().regex(/^(\/[A-Za-z0-9._~-]+)+$/),
   expected: "a path such as /api/webhooks/calendly, without a slash at its end",

@@ -1,4 +1,4 @@
-import { flag, listOf, names, oneOf, path, port, secret, text, url, wholeNumber } from "./kinds.ts";
+import { flag, instant, listOf, names, oneOf, path, port, secret, text, url, wholeNumber } from "./kinds.ts";
 import type { Variable } from "./variable.ts";
 
 /** What Calendly lets one subscribe to (https://developer.calendly.com, webhook subscriptions). */
@@ -131,6 +131,71 @@ export const variables = {
     ...listOf([...SUBSCRIBABLE_EVENTS, RESCHEDULED]),
     default: SUBSCRIBABLE_EVENTS.join(","),
     description: "Events to subscribe to.",
+  },
+  CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: {
+    ...wholeNumber(0, 86_400),
+    default: "300",
+    unit: "s",
+    description: "Time between two looks at the webhook subscription; 0 looks never.",
+  },
+  CALENDLY_SUBSCRIPTION_AUTOHEAL: {
+    ...flag,
+    default: "false",
+    description:
+      "Make a webhook subscription anew that is disabled or missing. Needs the signing key and the public address in the worker's environment too.",
+  },
+  CALENDLY_SILENCE_THRESHOLD: {
+    ...wholeNumber(1),
+    default: "3600",
+    unit: "s",
+    description: "Time without a verified delivery after which it is an alarm if Calendly's API knows of newer facts.",
+  },
+  CALENDLY_LATE_FETCHES: {
+    ...wholeNumber(1, 100_000),
+    default: "60",
+    unit: "requests/min",
+    description: "Late deliveries that Calendly's API is asked about per minute, in each shard. The others wait.",
+  },
+  CALENDLY_PUBLISH_FROM: {
+    ...instant,
+    description:
+      "What happened before at Calendly is history: known, but told to nobody unless Calendly delivers it. By default when this Redis was first used.",
+  },
+  CALENDLY_RECONCILE_NEAR_DAYS: {
+    ...wholeNumber(1, 365),
+    default: "14",
+    unit: "days",
+    description: "Events that begin within these are compared with Calendly's API often.",
+  },
+  CALENDLY_RECONCILE_NEAR_INTERVAL: {
+    ...wholeNumber(0, 604_800),
+    default: "900",
+    unit: "s",
+    description: "Time between two comparisons of these; 0 compares never.",
+  },
+  CALENDLY_RECONCILE_FAR_INTERVAL: {
+    ...wholeNumber(0, 604_800),
+    default: "21600",
+    unit: "s",
+    description: "Time between two comparisons of all later events; 0 compares never.",
+  },
+  CALENDLY_RECONCILE_PAST_DAYS: {
+    ...wholeNumber(1, 90),
+    default: "7",
+    unit: "days",
+    description: "Events that began within these are compared seldom, and read once more a day after their end.",
+  },
+  CALENDLY_RECONCILE_PAST_INTERVAL: {
+    ...wholeNumber(0, 604_800),
+    default: "21600",
+    unit: "s",
+    description: "Time between two comparisons of these; 0 compares never.",
+  },
+  CALENDLY_RECONCILE_GRACE: {
+    ...wholeNumber(0, 3_600),
+    default: "300",
+    unit: "s",
+    description: "What changed within this time is left to its delivery.",
   },
   CALENDLY_EVENT_TYPES: {
     ...names,

@@ -14,6 +14,9 @@ export class ShardCountError extends RefusalError {
  */
 export async function checkDeployment(redis: Redis, shards: Shards): Promise<string> {
   const count = String(shards.all.length);
+  // Where there are data from before this was written down, nothing of what will come is history.
+  const isNew = (await readDeploymentId(redis)) === undefined;
+  await redis.hsetnx(deploymentKey, "began_at", isNew ? String(Date.now()) : "0");
   await redis.hsetnx(deploymentKey, "id", randomUUID());
   await redis.hsetnx(deploymentKey, "shards", count);
   const fixed = await redis.hget(deploymentKey, "shards");
@@ -29,4 +32,9 @@ export async function checkDeployment(redis: Redis, shards: Shards): Promise<str
 /** Undefined where nobody has begun to work with this Redis. */
 export async function readDeploymentId(redis: Redis): Promise<string | undefined> {
   return (await redis.hget(deploymentKey, "id")) ?? undefined;
+}
+
+/** When somebody began to work with this Redis, in ms. What happened before at Calendly is history. */
+export async function readBeganAt(redis: Redis): Promise<number> {
+  return Number((await redis.hget(deploymentKey, "began_at")) ?? 0);
 }

@@ -66,6 +66,8 @@ export function createHostTimes(ports: {
   readonly shards: Shards;
   readonly retentionDays: number;
   readonly now: () => number;
+  /** In ms: a conflict that came to be before is told to nobody. */
+  readonly publishFrom: () => number;
   /** Free times instead of that one; null where they cannot be had now. */
   readonly alternativesTo: (taken: TakenTime) => Promise<Alternatives>;
 }): HostTimes {
@@ -134,14 +136,17 @@ export function createHostTimes(ports: {
       const next = followPair(state, conflict, {
         since: later?.since ?? changedAt,
         until: changedAt,
-        alternatives: conflict && later ? await ports.alternativesTo(later) : null,
+        alternatives: conflict && later && isNews(later) ? await ports.alternativesTo(later) : null,
         origin,
+        publishFrom: ports.publishFrom(),
       });
       const otherVersion = before?.otherVersion ?? String(other?.version ?? "");
       changes.push({ otherId, otherVersion, before: before?.state, ...next });
     }
     return changes;
   }
+
+  const isNews = ({ since }: TakenTime) => Date.parse(since) >= ports.publishFrom();
 
   return {
     async take(taking) {
