@@ -5,6 +5,7 @@ import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { bookingKey, createShards, indexKey } from "@calendly-worker/core/redis/keys";
 import { createBookingStore, type Delivery } from "@calendly-worker/core/store/bookings";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
+import { createKnownEvents } from "@calendly-worker/core/store/known-events";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { createAdmission } from "../../apps/worker/src/admit.ts";
 import { createFold, type Fold } from "../../apps/worker/src/fold.ts";
@@ -54,6 +55,7 @@ function foldOn(redis: Redis): Fold {
       alternativesTo: async () => null,
     }),
     eventTypes: { find: async () => undefined, forget: async () => {} },
+    events: createKnownEvents({ redis, shards, retentionDays, now }),
     quarantine: createQuarantine({ redis, shards, retentionDays }),
     unfinished: createUnfinished({
       shards,

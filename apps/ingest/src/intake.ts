@@ -4,6 +4,8 @@ import { createProducer } from "@calendly-worker/core/queues/producer";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import { RedisUnavailableError, withinDeadline } from "@calendly-worker/core/redis/deadline";
 import type { Shards } from "@calendly-worker/core/redis/keys";
+import { createLateMemory } from "@calendly-worker/core/store/late-deliveries";
+import { createNotices, type Notice } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { Ports } from "./receive.ts";
@@ -33,6 +35,8 @@ export function createIntake(ports: {
     return {
       deliveries: createProducer({ ...ports, contract: deliveries }),
       late: createProducer({ ...ports, contract: lateDeliveries }),
+      lateMemory: createLateMemory({ ...ports, memoryMs: ports.deduplicationMs, now: () => now().getTime() }),
+      notices: createNotices(ports.redis, () => now().getTime()),
       quarantine: createQuarantine(ports),
     };
   }
@@ -63,9 +67,17 @@ export function createIntake(ports: {
       await withinDeadline(deadlineMs, opened().quarantine.keep(entry));
     },
 
-    async hint({ identity, invitee: { fields }, inviteeId }, signedAt) {
+    async hint({ identity, invitee: { fields }, inviteeId }, signedAt, { signedWith, generation = "" }) {
+      const { late, lateMemory, notices } = opened();
       const data = { identity, inviteeUri: fields.uri, signedAt, receivedAt: now().toISOString() };
-      await opened().late.enqueue(shards.of(inviteeId), "invitee.late", data);
+      const noted = await withinDeadline(
+        deadlineMs,
+        lateMemory.note(identity, `${signedAt}/${signedWith}/${generation}`),
+      );
+      if (noted === "confirmed") return "confirmed";
+      await late.enqueue(shards.of(inviteeId), "invitee.late", data);
+      if (noted === "repeated") await withinDeadline(deadlineMs, notices.addOnceADay(FROZEN)).catch(() => {});
+      return "kept";
     },
 
     isOpen: () => stores !== undefined,
@@ -75,6 +87,14 @@ export function createIntake(ports: {
     },
   };
 }
+
+const FROZEN: Notice = {
+  type: "deliveries.signature_time_frozen",
+  subject: "late deliveries",
+  message:
+    "Calendly repeats late deliveries with the signature's time of the first try: refused, they fail until Calendly disables " +
+    "the subscription. Set CALENDLY_WEBHOOK_LATE_DELIVERIES=defer.",
+};
 
 /** A delivery goes by the id of what it is about. */
 function subjectOf(fact: DeliveredFact): string {

@@ -44,8 +44,11 @@ export interface Ports {
     unreadable: Omit<Unreadable, "reason"> & { readonly reason: Unreadable["reason"] | "late" },
     arrival: Arrival,
   ): Promise<void>;
-  /** Keeps which fact a late delivery was about, and nothing of what it said. */
-  hint(fact: InviteeFact, signedAt: number): Promise<void>;
+  /**
+   * Keeps which fact a late delivery was about, and nothing of what it said; "confirmed" where Calendly's API has been
+   * asked for it by now.
+   */
+  hint(fact: InviteeFact, signedAt: number, arrival: Arrival): Promise<"kept" | "confirmed">;
   readonly scope: Scope;
   readonly lateDeliveries: "refuse" | "defer";
 }
@@ -101,8 +104,9 @@ async function receiveLate(ports: Ports, reading: Reading, arrival: Arrival, sig
     // All that it would do is to have the event type asked for once more.
     if (fact.kind === "event_type") return { kind: "ignored", ...genuine };
     const canBeAsked = fact.kind === "invitee" && !job.startsWith("invitee_no_show.");
-    if (canBeAsked) await ports.hint(fact, signedAt);
-    else await ports.quarantine({ kind: "unreadable", identity, reason: "late", problems: [] }, arrival);
+    if (canBeAsked) {
+      if ((await ports.hint(fact, signedAt, arrival)) === "confirmed") return { kind: "duplicate", ...genuine };
+    } else await ports.quarantine({ kind: "unreadable", identity, reason: "late", problems: [] }, arrival);
   }
   return ports.lateDeliveries === "defer"
     ? { kind: "deferred", ...genuine }

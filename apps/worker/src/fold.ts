@@ -10,6 +10,7 @@ import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
 import type { HostTimes } from "@calendly-worker/core/store/host-times";
+import type { KnownEvents } from "@calendly-worker/core/store/known-events";
 import type { Quarantine } from "@calendly-worker/core/store/quarantine";
 import type { Admit } from "./admit.ts";
 import type { Unfinished } from "./unfinished.ts";
@@ -60,6 +61,7 @@ export function createFold(ports: {
   readonly bookings: BookingStore;
   readonly hostTimes: HostTimes;
   readonly eventTypes: EventTypes;
+  readonly events: Pick<KnownEvents, "note">;
   readonly quarantine: Quarantine;
   readonly unfinished: Unfinished;
   readonly admit: Admit;
@@ -67,7 +69,7 @@ export function createFold(ports: {
   /** In ms: what happened before at Calendly is known, and told only where Calendly delivers it. */
   readonly publishFrom: () => number;
 }): Fold {
-  const { bookings, hostTimes, eventTypes, quarantine, unfinished, admit, referenceField, publishFrom } = ports;
+  const { bookings, hostTimes, eventTypes, events, quarantine, unfinished, admit, referenceField, publishFrom } = ports;
 
   /** Which booking a fact belongs to; where that is not known, it waits. */
   async function bookingOf(fact: InviteeFact | Extract<DeliveredFact, { kind: "routing_form" }>, delivery: Delivery) {
@@ -114,6 +116,7 @@ export function createFold(ports: {
         changedAt: changedAt(booking),
         origin,
       });
+      await noteInvitees(booking, merged.pending);
       await unfinished.ensureJobs(booking);
       for (const { id, type, subject } of [...outcomes, ...conflictOutcomes]) {
         log.info({ outcome: id, type, subject }, "published");
@@ -150,6 +153,16 @@ export function createFold(ports: {
       }
     }
     return { booking, pending, malformed, dropped };
+  }
+
+  /** For sweeps to see whom they need not ask for. */
+  async function noteInvitees(booking: Booking, pending: readonly Pending[]): Promise<void> {
+    for (const { fact } of pending) {
+      if (fact.kind !== "invitee") continue;
+      const { uri, end } = fact.event.fields;
+      const isActive = booking.invitees[fact.inviteeId]?.canceled === false && !fact.canceled;
+      await events.note({ id: parseResourceUri(uri), end }, fact.inviteeId, isActive);
+    }
   }
 
   async function resolveEventTypes(

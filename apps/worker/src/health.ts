@@ -1,9 +1,13 @@
 import type { Cache } from "@calendly-worker/core/calendly/cache";
 import { tokenState } from "@calendly-worker/core/calendly/credential-advice";
 import type { ApiGate } from "@calendly-worker/core/calendly/gate";
+import { BANDS } from "@calendly-worker/core/queues/contracts";
 import type { QueueLoad } from "@calendly-worker/core/queues/queue-load";
 import type { ApiBudget } from "@calendly-worker/core/store/api-budget";
-import type { Credentials, SubscriptionRecord } from "@calendly-worker/core/store/credentials";
+import type { Credentials } from "@calendly-worker/core/store/credentials";
+import type { SubscriptionStore } from "@calendly-worker/core/store/subscriptions";
+import type { SweepRun, SweepRuns } from "@calendly-worker/core/store/sweep-runs";
+import type { ProblemCode } from "./jobs/guard-subscription.ts";
 
 /** Why the integration is not as it should be. A closed list. */
 export const REASONS = [
@@ -13,9 +17,16 @@ export const REASONS = [
   "token_approaching_limit",
   "api_budget_used_up",
   "deliveries_pile_up",
+  "deliveries_paused",
+  "deliveries_silent",
   "subscription_missing",
   "subscription_disabled",
   "subscription_retrying",
+  "subscription_events_differ",
+  "subscription_doubled",
+  "subscription_stray",
+  "subscription_not_healed",
+  "rotation_stalled",
 ] as const;
 export type Reason = (typeof REASONS)[number];
 
@@ -33,23 +44,27 @@ export function createHealth(ports: {
   readonly isRedisFit: () => Promise<boolean>;
   readonly gate: ApiGate;
   readonly credentials: Credentials;
+  readonly subscriptions: Pick<SubscriptionStore, "report">;
+  readonly runs: Pick<SweepRuns, "report">;
   readonly budget: () => Promise<ApiBudget>;
   readonly deliveries: () => Promise<QueueLoad>;
   readonly cache: Cache<object> | undefined;
   readonly maxUsage: number;
 }): () => Promise<Health> {
-  const { isRedisFit, gate, credentials, budget, deliveries, cache, maxUsage } = ports;
+  const { isRedisFit, gate, credentials, subscriptions, runs, budget, deliveries, cache, maxUsage } = ports;
 
   return async () => {
     if (!(await isRedisFit())) return { status: "down", reasons: ["redis_not_writable"], details: {} };
-    const [records, keys, left, load, report] = await Promise.all([
+    const [records, keys, left, load, report, subscription, compared] = await Promise.all([
       credentials.tokens(gate.tokens),
       credentials.signingKeys({}),
       budget(),
       deliveries(),
       credentials.report(),
+      subscriptions.report(),
+      Promise.all(BANDS.map((band) => runs.report(band))),
     ]);
-    const lastUses = keys.flatMap(({ lastUsedAt }) => lastUsedAt ?? []);
+    const lastDeliveryAt = await credentials.lastDeliveryAt();
     const tokens = records.map((token) => ({ ...token, state: tokenState(token, maxUsage) }));
     const isDead = ({ seen }: (typeof tokens)[number]) => seen !== undefined && seen !== "active";
     const reasons: Reason[] = [];
@@ -58,37 +73,51 @@ export function createHealth(ports: {
     if (tokens.some(({ state }) => state === "approaching_limit")) reasons.push("token_approaching_limit");
     if (left.isUsedUp) reasons.push("api_budget_used_up");
     if ((load.oldestWaitingMs ?? 0) > OLD_DELIVERY_MS) reasons.push("deliveries_pile_up");
-    reasons.push(...reasonsOf(report?.subscriptions));
+    if (load.isPaused) reasons.push("deliveries_paused");
+    const problems = subscription?.problems ?? [];
+    reasons.push(...new Set(problems.map(({ code }) => REASON_OF[code as ProblemCode])));
     return {
       status: reasons.length === 0 ? "ok" : "degraded",
       reasons,
       details: {
         tokens,
         signingKeys: keys.map(({ verifiedSinceCheck: _, ...key }) => key),
-        lastDeliveryAt: lastUses.length === 0 ? null : new Date(Math.max(...lastUses)).toISOString(),
+        lastDeliveryAt: lastDeliveryAt === undefined ? null : new Date(lastDeliveryAt).toISOString(),
         advice: report?.advice ?? [],
         checkedAt: report?.checkedAt ?? null,
         budget: left,
         cache: cache === undefined ? null : withRatio(cache.stats()),
         redis: { writable: true },
-        subscriptions: report?.subscriptions ?? null,
+        subscription: subscription ?? null,
+        reconciliation: compared.flatMap((run) => (run === undefined ? [] : withMissedRatio(run))),
         deliveries: load,
       },
     };
   };
 }
 
-function reasonsOf(subscriptions: readonly SubscriptionRecord[] | undefined): Reason[] {
-  if (subscriptions === undefined) return [];
-  if (subscriptions.length === 0) return ["subscription_missing"];
-  const reasons: Reason[] = [];
-  if (subscriptions.every(({ state }) => state !== "active")) reasons.push("subscription_disabled");
-  if (subscriptions.some(({ retryStartedAt }) => retryStartedAt !== null)) reasons.push("subscription_retrying");
-  return reasons;
-}
+/** What the guardian finds, in the words of health. */
+const REASON_OF: Readonly<Record<ProblemCode, Reason>> = {
+  missing: "subscription_missing",
+  disabled: "subscription_disabled",
+  retrying: "subscription_retrying",
+  events_differ: "subscription_events_differ",
+  doubled: "subscription_doubled",
+  stray: "subscription_stray",
+  not_healed: "subscription_not_healed",
+  silent: "deliveries_silent",
+  rotation_stalled: "rotation_stalled",
+};
 
 /** Of this process alone; null before anything was asked for. */
 function withRatio({ hits, misses, stale }: ReturnType<Cache<object>["stats"]>) {
   const asked = hits + misses;
   return { hits, misses, stale, hitRatio: asked === 0 ? null : Math.round((hits / asked) * 1_000) / 1_000 };
+}
+
+/** Of a comparison with Calendly's API; the ratio of missed deliveries is null where there was no fact to compare. */
+function withMissedRatio({ name, endedAt, seen, read, requests, facts, missed, historical, longestLagMs }: SweepRun) {
+  const count = Object.values(missed).reduce((total, one) => total + one, 0);
+  const missedRatio = facts === 0 ? null : Math.round((count / facts) * 1_000) / 1_000;
+  return { name, endedAt, seen, read, requests, facts, missed, missedRatio, historical, longestLagMs };
 }

@@ -1,15 +1,25 @@
 import { createCache } from "@calendly-worker/core/calendly/cache";
 import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
 import { createEnrichment } from "@calendly-worker/core/calendly/enrichment";
+import type { CallOptions } from "@calendly-worker/core/calendly/requester";
+import { eventsToSubscribe, findOwner, type SubscriptionOwner } from "@calendly-worker/core/calendly/subscriptions";
 import { scopeOf } from "@calendly-worker/core/config/scope";
 import { webhookUrlOf } from "@calendly-worker/core/config/webhook-url";
 import { listen } from "@calendly-worker/core/lifecycle/http-server";
 import { runApp } from "@calendly-worker/core/lifecycle/run-app";
 import { type Consumer, createConsumer } from "@calendly-worker/core/queues/consumer";
-import { conferenceLinks, deliveries, maintenance, missingHalves } from "@calendly-worker/core/queues/contracts";
+import {
+  type Band,
+  conferenceLinks,
+  deliveries,
+  lateDeliveries,
+  maintenance,
+  missingHalves,
+  sweeps,
+} from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { createQueueLoadReader } from "@calendly-worker/core/queues/queue-load";
-import { keepSchedules } from "@calendly-worker/core/queues/schedules";
+import { keepOneAtATime, keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
 import { readBeganAt } from "@calendly-worker/core/redis/deployment";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
@@ -19,10 +29,15 @@ import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
+import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
+import { createKnownEvents } from "@calendly-worker/core/store/known-events";
+import { createLateMemory } from "@calendly-worker/core/store/late-deliveries";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { openSharedTier } from "@calendly-worker/core/store/shared-tier";
+import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
+import { createSweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { createAdmission } from "./admit.ts";
@@ -30,13 +45,20 @@ import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
 import { createHealth, type Health } from "./health.ts";
 import { askForConferenceLink } from "./jobs/ask-for-conference-link.ts";
+import { askForLate } from "./jobs/ask-for-late.ts";
 import { checkCredentials } from "./jobs/check-credentials.ts";
+import { compareWithCalendly } from "./jobs/compare-with-calendly.ts";
 import { findMissingHalf } from "./jobs/find-missing-half.ts";
 import { foldDelivery } from "./jobs/fold-delivery.ts";
+import { guardSubscription } from "./jobs/guard-subscription.ts";
 import { lookAfterUnfinished } from "./jobs/look-after-unfinished.ts";
 import { maintain, type Task } from "./jobs/maintain.ts";
+import { publishAllHistory } from "./jobs/publish-history.ts";
+import { sweepJob } from "./jobs/sweep.ts";
 import { trimOutcomes } from "./jobs/trim-outcomes.ts";
 import { schedulesOf, type TaskName } from "./schedules.ts";
+import { createSweep } from "./sweep.ts";
+import { sweepAfterDark } from "./sweep-after-dark.ts";
 import { createUnfinished } from "./unfinished.ts";
 
 /** For one request, and for a call with all its tries. */
@@ -55,7 +77,9 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   let beganAt = 0;
   async function begin(): Promise<void> {
     beganAt = await readBeganAt(redis);
-    await keepSchedules({ redis, shard: shards.first, log }, schedulesOf(config));
+    const first = { redis, shard: shards.first, log };
+    await keepOneAtATime(first, sweeps);
+    await keepSchedules(first, schedulesOf(config));
   }
   const publishFrom = () => config.CALENDLY_PUBLISH_FROM ?? beganAt;
   const allowed = config.REDIS_ALLOW_UNSAFE ?? [];
@@ -125,6 +149,13 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     conferenceLinkIntervalMs: config.CALENDLY_CONFERENCE_LINK_INTERVAL * 1_000,
     now,
   });
+  const admit = createAdmission({ bookings, scope: scopeOf(config), retentionDays, now });
+  const events = createKnownEvents({ redis, shards, retentionDays, now });
+  const eventTypes = createEventTypes({
+    cache: eventTypeCache,
+    ask: enrichment.eventType,
+    onFailure: (err) => log.debug({ err }, "no event type from Calendly"),
+  });
   const fold = createFold({
     bookings,
     hostTimes: createHostTimes({
@@ -139,14 +170,11 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
           return null;
         }),
     }),
-    eventTypes: createEventTypes({
-      cache: eventTypeCache,
-      ask: enrichment.eventType,
-      onFailure: (err) => log.debug({ err }, "no event type from Calendly"),
-    }),
+    eventTypes,
     quarantine: createQuarantine({ redis, shards, retentionDays }),
     unfinished,
-    admit: createAdmission({ bookings, scope: scopeOf(config), retentionDays, now }),
+    events,
+    admit,
     referenceField: config.CALENDLY_REFERENCE_FIELD,
     publishFrom,
   });
@@ -157,10 +185,30 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     createQueueLoadReader({ redis, shards, contract: deliveries, now }),
     (reader) => reader.close(),
   );
+  const subscriptions = createSubscriptionStore(redis);
+  const runs = createSweepRuns(redis);
+  const fingerprintOf = await openFingerprints(redis);
+  const sweepJobs = lifecycle.own("sweeps", createPendingJobs({ ...pendingJobs, contract: sweeps }), (jobs) =>
+    jobs.close(),
+  );
+  const reconcileBand = (band: Band): Task => {
+    return async () => {
+      await sweepJobs.ensure(shards.first, { kind: "band", band }, 0);
+      return "asked for";
+    };
+  };
+  let knownOwner: SubscriptionOwner | undefined;
+  const owner = async (options: CallOptions) => {
+    const { CALENDLY_ORGANIZATION: organization, CALENDLY_WEBHOOK_SCOPE: scope } = config;
+    knownOwner ??= await findOwner(client, { organization, scope }, options);
+    return knownOwner;
+  };
   health = createHealth({
     isRedisFit: () => fitness.isFit(PROBE_DEADLINE_MS),
     gate,
     credentials,
+    subscriptions,
+    runs,
     budget: () => readApiBudget(redis, now()),
     deliveries: () => load.read(),
     cache: eventTypeCache,
@@ -173,10 +221,29 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
       credentials,
       notices,
       maxUsage,
-      webhookUrl: webhookUrlOf(config),
-      scope: config.CALENDLY_WEBHOOK_SCOPE,
       now,
     }),
+    "guard-subscription": guardSubscription({
+      client,
+      owner,
+      subscriptions,
+      credentials,
+      runs,
+      notices,
+      webhookUrl: webhookUrlOf(config),
+      events: eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS),
+      isHealing: config.CALENDLY_SUBSCRIPTION_AUTOHEAL,
+      signingKeys: [config.CALENDLY_WEBHOOK_SIGNING_KEY, config.CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY].flatMap(
+        (value) => (value === undefined ? [] : [{ value, fingerprint: fingerprintOf(value) }]),
+      ),
+      silenceMs: config.CALENDLY_SILENCE_THRESHOLD * 1_000,
+      beganAt: () => beganAt,
+      reconcile: (darkSince) => sweepJobs.ensure(shards.first, sweepAfterDark(config, darkSince, now()), 0),
+      now,
+    }),
+    "reconcile-near": reconcileBand("near"),
+    "reconcile-far": reconcileBand("far"),
+    "reconcile-past": reconcileBand("past"),
     "look-after-unfinished": lookAfterUnfinished({ shards, bookings, unfinished }),
     "trim-outcomes": trimOutcomes({ shards, trimmer: createOutcomeTrimmer({ redis, retentionDays, now }) }),
   };
@@ -194,22 +261,36 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   const findHalf = findMissingHalf({ client, bookings, fold, now });
   const intervalMs = config.CALENDLY_CONFERENCE_LINK_INTERVAL * 1_000;
   const askForLink = askForConferenceLink({ client, bookings, fold, intervalMs, now });
+  const late = createLateMemory({ redis, shards, memoryMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000, now });
+  const askLate = askForLate({ client, late, fold, now });
+  const perMinute = config.CALENDLY_LATE_FETCHES;
   await begin();
   for (const shard of shards.all) {
     consumers.push(
       createConsumer({ ...consuming, shard, contract: deliveries, handle: foldDelivery(fold) }),
       createConsumer({ ...consuming, shard, contract: missingHalves, handle: findHalf }),
       createConsumer({ ...consuming, shard, contract: conferenceLinks, handle: askForLink }),
+      createConsumer({ ...consuming, shard, contract: lateDeliveries, handle: askLate, perMinute }),
     );
   }
+  const alone = { ...consuming, shard: shards.first, concurrency: 1 };
+  const compare = compareWithCalendly({
+    client,
+    owner,
+    sweep: createSweep({ client, bookings, events, runs, fold, admit, publishFrom, now }),
+    runs,
+    bands: {
+      nearDays: config.CALENDLY_RECONCILE_NEAR_DAYS,
+      pastDays: config.CALENDLY_RECONCILE_PAST_DAYS,
+      graceMs: config.CALENDLY_RECONCILE_GRACE * 1_000,
+    },
+    now,
+  });
+  const referenceField = config.CALENDLY_REFERENCE_FIELD;
+  const publishHistory = publishAllHistory({ shards, bookings, eventTypes, referenceField });
   consumers.push(
-    createConsumer({
-      ...consuming,
-      shard: shards.first,
-      contract: maintenance,
-      handle: maintain(tasks),
-      concurrency: 1,
-    }),
+    createConsumer({ ...alone, contract: maintenance, handle: maintain(tasks) }),
+    createConsumer({ ...alone, contract: sweeps, handle: sweepJob({ compare, publishHistory }) }),
   );
   log.info({ shards: shards.all.length, concurrency: config.WORKER_CONCURRENCY }, "taking jobs");
 });

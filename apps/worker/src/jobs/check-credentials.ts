@@ -1,4 +1,4 @@
-import type { CalendlyClient, CurrentUser, SubscriptionScope } from "@calendly-worker/core/calendly/client";
+import type { CalendlyClient, CurrentUser } from "@calendly-worker/core/calendly/client";
 import {
   type Advice,
   type AdviceCode,
@@ -8,7 +8,7 @@ import {
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import type { ApiGate, ApiToken } from "@calendly-worker/core/calendly/gate";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
-import type { Credentials, SubscriptionRecord } from "@calendly-worker/core/store/credentials";
+import type { Credentials } from "@calendly-worker/core/store/credentials";
 import type { Notices, NoticeType } from "@calendly-worker/core/store/notices";
 import type { Task } from "./maintain.ts";
 
@@ -31,12 +31,9 @@ export function checkCredentials(ports: {
   readonly credentials: Credentials;
   readonly notices: Notices;
   readonly maxUsage: number;
-  /** Where deliveries come in, as the world sees it; undefined where it is not configured. */
-  readonly webhookUrl: string | undefined;
-  readonly scope: SubscriptionScope;
   readonly now: () => number;
 }): Task {
-  const { client, gate, credentials, notices, maxUsage, webhookUrl, scope, now } = ports;
+  const { client, gate, credentials, notices, maxUsage, now } = ports;
 
   return async ({ log }) => {
     const before = await credentials.report();
@@ -54,31 +51,11 @@ export function checkCredentials(ports: {
       const type = NOTICE_OF[code];
       if (type !== undefined) await notices.add({ type, subject: slot, message });
     }
-    const subscriptions = webhookUrl === undefined ? undefined : await ownSubscriptions(webhookUrl, log);
     const checkedAt = new Date(now()).toISOString();
     // Last: a check that is killed before says it again rather than never.
-    await credentials.keepReport({ checkedAt, tokens, signingKeys, advice, ...(subscriptions && { subscriptions }) });
+    await credentials.keepReport({ checkedAt, tokens, signingKeys, advice });
     return advice.length === 0 ? "all is well" : advice.map(({ code }) => code).join(", ");
   };
-
-  /** Those of the same scope, origin and path, whatever the query: it names the generation of the key. */
-  async function ownSubscriptions(url: string, log: JobContext["log"]): Promise<SubscriptionRecord[] | undefined> {
-    const options = { priority: "monitor" } as const;
-    const place = (address: string) => address.split("?", 1)[0];
-    try {
-      const { uri: user, current_organization: organization } = await client.currentUser(options);
-      const owner = scope === "user" ? { organization, scope, user } : { organization, scope };
-      const found: SubscriptionRecord[] = [];
-      for await (const { uri, state, callback_url, retry_started_at } of client.webhookSubscriptions(owner, options)) {
-        if (place(callback_url) === place(url)) found.push({ uri, state, retryStartedAt: retry_started_at ?? null });
-      }
-      return found;
-    } catch (err) {
-      if (!(err instanceof CalendlyError)) throw err;
-      log.info({ code: err.code }, "could not look at the webhook subscriptions");
-      return undefined;
-    }
-  }
 
   async function tryTokens(log: JobContext["log"]): Promise<Advice[]> {
     const advice: Advice[] = [];

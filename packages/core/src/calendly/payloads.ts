@@ -37,6 +37,7 @@ export const scheduledEventPayload = z.looseObject({
       }),
     )
     .nullish(),
+  invitees_counter: z.looseObject({ total: z.int(), active: z.int() }).nullish(),
   event_guests: z.array(z.looseObject({ email: z.string() })).nullish(),
 });
 

@@ -19,6 +19,8 @@ export interface CallOptions {
   readonly token?: ApiToken;
   /** Ends the call. */
   readonly signal?: AbortSignal;
+  /** Called for each request that is made, each page and each repetition too. */
+  readonly onRequest?: () => void;
 }
 
 /** More tries than the first, for what is safe to ask twice. */
@@ -97,6 +99,7 @@ export function createRequester(ports: RequesterPorts): Requester {
   async function attempt(request: ApiRequest, options: CallOptions, signal: AbortSignal): Promise<string> {
     for (let tries = 1; ; tries++) {
       const { ticket, token } = await enter(request, options, signal);
+      options.onRequest?.();
       const { status, headers, text } = await send(request, ticket, token, signal);
       const error = status < 300 ? undefined : errorOfAnswer(request.call, status, headers, text);
       const fault = error?.details.tokenFault;

@@ -53,6 +53,8 @@ export function createConsumer<Contract extends QueueContract>(ports: {
   readonly contract: Contract;
   readonly handle: JobHandler<Contract>;
   readonly concurrency: number;
+  /** Jobs of the queue that are begun a minute at most, by all workers together. */
+  readonly perMinute?: number;
   readonly lockMs: number;
   readonly stalledCheckMs: number;
   readonly log: Logger;
@@ -114,6 +116,7 @@ export function createConsumer<Contract extends QueueContract>(ports: {
     lockDuration: ports.lockMs,
     stalledInterval: ports.stalledCheckMs,
     maxStalledCount: MAX_STALLED_COUNT,
+    ...(ports.perMinute !== undefined && { limiter: { max: ports.perMinute, duration: 60_000 } }),
     settings: { backoffStrategy: (attempt) => retryDelay(contract.retry, attempt, Math.random) },
   });
   const standBack = createStandBack(worker, log);

@@ -2,6 +2,10 @@ import { z } from "zod";
 import { ORIGINS } from "../bookings/facts.ts";
 import { defineQueue } from "./contract.ts";
 
+/** Parts of the calendar by the events' start: the next days, all later ones, the last days. */
+export const BANDS = ["near", "far", "past"] as const;
+export type Band = (typeof BANDS)[number];
+
 const HOUR = 3_600;
 const DAY = 24 * HOUR;
 
@@ -44,7 +48,7 @@ export const deliveries = defineQueue({
 
 /**
  * Hints of genuine deliveries that came too late to be trusted: which fact to ask Calendly's API for, and nothing of
- * what the delivery said. Nothing takes them up yet; they are kept.
+ * what the delivery said.
  */
 export const lateDeliveries = defineQueue({
   name: "late-deliveries",
@@ -80,6 +84,29 @@ export const conferenceLinks = defineQueue({
   data: z.object({ bookingId: z.string(), inviteeUri: z.string() }),
   identity: (job) => job.inviteeUri,
   ...ASKING,
+});
+
+/**
+ * Comparisons of a range of events with what Calendly's API says, one at a time in the fleet. A band's range follows from
+ * the settings; another run has a range and a name of its own. History is told by one that is asked for.
+ */
+export const sweeps = defineQueue({
+  name: "sweeps",
+  data: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("band"), band: z.enum(BANDS) }),
+    z.object({
+      kind: z.literal("range"),
+      name: z.string(),
+      from: z.iso.datetime().nullable(),
+      to: z.iso.datetime().nullable(),
+      graceMs: z.int().min(0),
+      isDryRun: z.boolean(),
+    }),
+    z.object({ kind: z.literal("history"), name: z.string() }),
+  ]),
+  identity: (job) => (job.kind === "band" ? job.band : `${job.kind}/${job.name}`),
+  ...ASKING,
+  attempts: 50,
 });
 
 /** What is done again and again, whatever is delivered. Jobs are named after the task. */

@@ -9,6 +9,8 @@ import { jobOptions } from "./producer.ts";
 export interface PendingJobs<Contract extends QueueContract> {
   /** Adds a job unless one of its identity is waiting, delayed or running. */
   ensure(shard: Shard, data: DataOf<Contract>, delayMs: number): Promise<void>;
+  /** Whether a job of that identity is waiting, delayed or running. */
+  isPending(shard: Shard, data: DataOf<Contract>): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -25,15 +27,23 @@ export function createPendingJobs<Contract extends QueueContract>(ports: {
     queue.on("error", (err) => log.debug({ err, queue: contract.name }, "queue error"));
     return queue;
   });
+  function queueOf(shard: Shard): Queue {
+    const queue = queues[shard.index];
+    if (queue === undefined) throw new RangeError(`there is no shard ${shard.index}`);
+    return queue;
+  }
+
   return {
     async ensure(shard, data, delayMs) {
-      const queue = queues[shard.index];
-      if (queue === undefined) throw new RangeError(`there is no shard ${shard.index}`);
-      await queue.add(contract.name, data, {
+      await queueOf(shard).add(contract.name, data, {
         ...jobOptions(contract),
         jobId: jobId(contract.identity(data)),
         delay: delayMs,
       });
+    },
+    async isPending(shard, data) {
+      const state = await queueOf(shard).getJobState(jobId(contract.identity(data)));
+      return !["unknown", "completed", "failed"].includes(state);
     },
     async close() {
       await Promise.all(queues.map((queue) => queue.close()));

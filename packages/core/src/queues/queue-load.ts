@@ -11,6 +11,8 @@ export interface QueueLoad {
   readonly failed: number;
   /** Since the oldest waiting job was added; undefined where none waits. */
   readonly oldestWaitingMs: number | undefined;
+  /** Whether somebody has paused it. */
+  readonly isPaused: boolean;
 }
 
 export interface QueueLoadReader {
@@ -36,6 +38,7 @@ export function createQueueLoadReader(ports: {
       const counts = await Promise.all(
         queues.map((queue) => queue.getJobCounts("waiting", "delayed", "active", "failed")),
       );
+      const paused = await Promise.all(queues.map((queue) => queue.isPaused()));
       const oldest = await Promise.all(queues.map((queue) => queue.getJobs(["waiting"], 0, 0, true)));
       const sum = (state: string) => counts.reduce((total, count) => total + (count[state] ?? 0), 0);
       const added = oldest.flat().map((job) => job.timestamp);
@@ -45,6 +48,7 @@ export function createQueueLoadReader(ports: {
         active: sum("active"),
         failed: sum("failed"),
         oldestWaitingMs: added.length === 0 ? undefined : now() - Math.min(...added),
+        isPaused: paused.some(Boolean),
       };
     },
     async close() {

@@ -109,6 +109,45 @@ export const credentialReportKey = "{calendly:0}:credential-report";
 /** Stream of notices with the fields type, subject, time, message. About a thousand are kept. */
 export const noticesKey = "{calendly:0}:notices";
 
+/**
+ * Hash `{signature, confirmed}` of a fact that was delivered too late: the signature that it last came with, and when
+ * Calendly's API was asked for it. Expires with the memory of delivered facts.
+ */
+export const lateKey = (shard: Shard, identity: string) => `${shard.tag}:late:${identity}`;
+
+/** String: there while a notice that is given once in a while need not be given again. Expires after that while. */
+export const noticedKey = (type: string) => `{calendly:0}:noticed:${type}`;
+
+/** String: what the guardian of the webhook subscription last saw, as JSON. No expiry. */
+export const subscriptionReportKey = "{calendly:0}:subscription-report";
+
+/** Hash: URI of a webhook subscription → fingerprint of its signing key; `last` → that of the newest. No expiry. */
+export const subscriptionKeysKey = "{calendly:0}:subscription-keys";
+
+/** String: how far the rotation of the signing key is, as JSON; there only while one is under way. No expiry. */
+export const rotationKey = "{calendly:0}:rotation";
+
+/** Hash `<app>/<id>` → what a live process says of itself and when, as JSON. No expiry. */
+export const instancesKey = "{calendly:0}:instances";
+
+/** Hash invitee id → `active` or `canceled`: the known invitees of a scheduled event. Expires with the retention. */
+export const knownInviteesKey = (shard: Shard, eventId: string) => `${shard.tag}:event:${eventId}:invitees`;
+
+/** String: how a scheduled event was when a sweep last read its invitees, as JSON. Expires with the retention. */
+export const sweptKey = (eventId: string) => `{calendly:0}:swept:${eventId}`;
+
+/** String: a comparison with Calendly's API that is under way, as JSON. Expires after a week. */
+export const sweepRunKey = (name: string) => `{calendly:0}:sweep:run:${name}`;
+
+/** String: how the last comparison of that name ended, as JSON. Expires after 30 days. */
+export const sweepReportKey = (name: string) => `{calendly:0}:sweep:report:${name}`;
+
+/** Sorted set of times in ms: `newest_missed_at`. No expiry. */
+export const reconciliationKey = "{calendly:0}:reconciliation";
+
+/** Hash of the hops of a delivery that was sent as a test, by name. Expires after an hour. */
+export const testDeliveryKey = (id: string) => `{calendly:0}:test:${id}`;
+
 /** String: one quarantined delivery as JSON. Expires with the retention, counted from its arrival. */
 export const quarantineEntryKey = (shard: Shard, id: string) => `${shard.tag}:quarantine:entry:${id}`;
 

@@ -55,6 +55,8 @@ export interface BookingStore {
   listIncomplete(id: string): Promise<void>;
   /** What is listed so, and since when (ms), oldest first. */
   incomplete(shard: Shard, limit: number): Promise<{ readonly id: string; readonly since: number }[]>;
+  /** The ids of all bookings of a shard. One that is written meanwhile may be left out or given twice. */
+  ids(shard: Shard): AsyncGenerator<string>;
   /** Up to `limit` ids that are to be looked after by now. */
   due(shard: Shard, limit: number): Promise<string[]>;
   /** Looks after an id again later, or never again. */
@@ -62,6 +64,7 @@ export interface BookingStore {
 }
 
 const DAY_MS = 86_400_000;
+const SCAN_COUNT = 1_000;
 /** However old what is told, it is remembered longer than Calendly repeats it. */
 const SHORTEST_MEMORY_MS = 7 * DAY_MS;
 /** What was lost between a commit and the job that asks for what is missing is found after this time. */
@@ -201,6 +204,16 @@ export function createBookingStore(ports: {
       const ids = await redis.zrange(key, 0, String(limit - 1));
       const since = ids.length === 0 ? [] : await redis.zmscore(key, ...ids);
       return ids.map((id, index) => ({ id, since: Number(since[index]) }));
+    },
+
+    async *ids(shard) {
+      const prefix = bookingKey(shard, "");
+      let cursor = "0";
+      do {
+        const [next, keys] = await redis.scan(cursor, "MATCH", `${prefix}*`, "COUNT", SCAN_COUNT);
+        for (const key of keys) yield key.slice(prefix.length);
+        cursor = next;
+      } while (cursor !== "0");
     },
 
     due: (shard, limit) => redis.zrangebyscore(unfinishedKey(shard), "-inf", String(now()), "LIMIT", 0, limit),

@@ -10,16 +10,6 @@ export interface CredentialReport {
   readonly tokens: readonly TokenRecord[];
   readonly signingKeys: readonly SigningKeyRecord[];
   readonly advice: readonly Advice[];
-  /** Calendly's subscriptions to this installation; undefined where its address is not configured, or could not be asked. */
-  readonly subscriptions?: readonly SubscriptionRecord[];
-}
-
-export interface SubscriptionRecord {
-  readonly uri: string;
-  /** `active` or `disabled`. */
-  readonly state: string;
-  /** ISO 8601: since when Calendly has been repeating a delivery that failed; a day of that disables it. */
-  readonly retryStartedAt: string | null;
 }
 
 /** A signing key as an ingest accepts it. */
@@ -37,6 +27,8 @@ export interface Credentials {
   announceSigningKeys(keys: readonly SigningKeySlot[]): Promise<void>;
   /** Adds to the deliveries that were verified with a key. */
   countVerified(fingerprint: string, deliveries: number): Promise<void>;
+  /** When a delivery was last verified with whatever key, in ms. */
+  lastDeliveryAt(): Promise<number | undefined>;
   report(): Promise<CredentialReport | undefined>;
   keepReport(report: CredentialReport): Promise<void>;
 }
@@ -90,6 +82,12 @@ export function createCredentials(redis: Redis, now: () => number): Credentials 
     async countVerified(fingerprint, deliveries) {
       await redis.hincrby(signingKeysKey, `${fingerprint}:verified`, deliveries);
       await redis.hset(signingKeysKey, `${fingerprint}:last_used`, String(now()));
+    },
+
+    async lastDeliveryAt() {
+      const known = Object.entries(await redis.hgetall(signingKeysKey));
+      const times = known.filter(([name]) => name.endsWith(":last_used")).map(([, at]) => Number(at));
+      return times.length === 0 ? undefined : Math.max(...times);
     },
 
     async report() {

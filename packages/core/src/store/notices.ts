@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import { noticesKey } from "../redis/keys.ts";
+import { noticedKey, noticesKey } from "../redis/keys.ts";
 
 /** What the people who look after an installation should know. */
 export const NOTICES = [
@@ -7,6 +7,17 @@ export const NOTICES = [
   "credentials.token_dead",
   "credentials.rotation_recommended",
   "credentials.signing_key_unused",
+  "deliveries.signature_time_frozen",
+  "deliveries.silent",
+  "subscription.missing",
+  "subscription.disabled",
+  "subscription.retrying",
+  "subscription.events_differ",
+  "subscription.doubled",
+  "subscription.stray",
+  "subscription.healed",
+  "subscription.not_healed",
+  "rotation.stalled",
 ] as const;
 export type NoticeType = (typeof NOTICES)[number];
 
@@ -19,30 +30,27 @@ export interface Notice {
 
 export interface Notices {
   add(notice: Notice): Promise<void>;
+  /** Gives it unless one of its type was given so within the last day. */
+  addOnceADay(notice: Notice): Promise<boolean>;
 }
+
+const DAY_S = 86_400;
 
 /** About as many are kept. */
 const KEPT = 1_000;
 
 export function createNotices(redis: Redis, now: () => number): Notices {
+  async function add({ type, subject, message }: Notice): Promise<void> {
+    const fields = Object.entries({ type, subject, time: new Date(now()).toISOString(), message }).flat();
+    await redis.xadd(noticesKey, "MAXLEN", "~", KEPT, "*", ...fields);
+  }
+
   return {
-    async add({ type, subject, message }) {
-      const time = new Date(now()).toISOString();
-      await redis.xadd(
-        noticesKey,
-        "MAXLEN",
-        "~",
-        KEPT,
-        "*",
-        "type",
-        type,
-        "subject",
-        subject,
-        "time",
-        time,
-        "message",
-        message,
-      );
+    add,
+    async addOnceADay(notice) {
+      const isNew = (await redis.set(noticedKey(notice.type), "1", "EX", DAY_S, "NX")) === "OK";
+      if (isNew) await add(notice);
+      return isNew;
     },
   };
 }

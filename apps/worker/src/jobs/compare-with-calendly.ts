@@ -1,0 +1,126 @@
+import type { ApiScheduledEvent, CalendlyClient } from "@calendly-worker/core/calendly/client";
+import { CalendlyError } from "@calendly-worker/core/calendly/errors";
+import type { CallOptions } from "@calendly-worker/core/calendly/requester";
+import type { SubscriptionOwner } from "@calendly-worker/core/calendly/subscriptions";
+import type { Again, JobContext } from "@calendly-worker/core/queues/consumer";
+import type { DataOf } from "@calendly-worker/core/queues/contract";
+import type { Band, sweeps } from "@calendly-worker/core/queues/contracts";
+import type { SweepRun, SweepRuns } from "@calendly-worker/core/store/sweep-runs";
+import { NOTHING_MISSED, type Sweep, sum } from "../sweep.ts";
+
+/** After this time a long run lets others go on, and comes again. */
+const SLICE_MS = 30_000;
+const PAGE = 100;
+const DAY_MS = 86_400_000;
+/** Where Calendly does not say when there is budget again: it counts by the minute. */
+const NEXT_BUDGET_MS = 60_000;
+
+type Wanted = Extract<DataOf<typeof sweeps>, { kind: "band" | "range" }>;
+
+export interface BandSettings {
+  readonly nearDays: number;
+  readonly pastDays: number;
+  readonly graceMs: number;
+}
+
+/**
+ * Goes through a range of scheduled events and takes up what no delivery has told. How far it is stands in Redis: killed,
+ * stopped or out of budget, it goes on there.
+ */
+export function compareWithCalendly(ports: {
+  readonly client: Pick<CalendlyClient, "scheduledEvents">;
+  readonly owner: (options: CallOptions) => Promise<SubscriptionOwner>;
+  readonly sweep: Sweep;
+  readonly runs: SweepRuns;
+  readonly bands: BandSettings;
+  readonly now: () => number;
+}): (data: Wanted, context: JobContext) => Promise<string | Again> {
+  const { client, sweep, runs, now } = ports;
+
+  return async (data, context) => {
+    let run = (await runs.current(nameOf(data))) ?? begin(data);
+    const options: CallOptions = {
+      priority: "sweep",
+      signal: context.signal,
+      onRequest: () => {
+        run = { ...run, requests: run.requests + 1 };
+      },
+    };
+    const start = run.cursor?.start;
+    const sliceEnd = now() + SLICE_MS;
+    try {
+      const { organization, user } = await ports.owner(options);
+      const [from, to] = [start ?? run.from, run.to];
+      const range = { ...(from !== null && { minStart: from }), ...(to !== null && { maxStart: to }) };
+      const listed = client.scheduledEvents({ organization, ...(user && { user }), ...range }, options);
+      for await (const page of pagesOf(listed)) {
+        const rest = page.filter(({ uri }) => !run.cursor?.ids.includes(uri));
+        for await (const { event, looked } of sweep.look(rest, run, options, context)) {
+          run = { ...run, ...sum(run, looked), seen: run.seen + 1, cursor: after(run.cursor, event) };
+        }
+        await runs.keep(run);
+        context.log.debug({ seen: run.seen, read: run.read, upTo: run.cursor?.start }, "comparing with calendly");
+        // Not before there is some progress: or else a great many events of one start would never be done.
+        if (now() > sliceEnd && run.cursor?.start !== start) return { result: "going on", againAfterMs: 0 };
+      }
+    } catch (error) {
+      await runs.keep(run);
+      if (error instanceof CalendlyError && error.code === "rate_limited") {
+        return { result: "rate limited", againAfterMs: error.details.retryAfterMs ?? NEXT_BUDGET_MS };
+      }
+      throw error;
+    }
+    const { cursor: _, ...ended } = run;
+    const report = { ...ended, endedAt: new Date(now()).toISOString() };
+    await runs.finish(report);
+    const { name, seen, read, requests, facts, missed, historical, longestLagMs } = report;
+    context.log.info({ sweep: name, seen, read, requests, facts, missed, historical, longestLagMs }, "compared");
+    return "compared";
+  };
+
+  function begin(data: Wanted): SweepRun {
+    const startedAt = new Date(now()).toISOString();
+    const counts = { seen: 0, read: 0, requests: 0, facts: 0, missed: NOTHING_MISSED, historical: 0, longestLagMs: 0 };
+    if (data.kind === "range") {
+      const { name, from, to, graceMs, isDryRun } = data;
+      return { name, startedAt, from, to, graceMs, isDryRun, ...counts };
+    }
+    const { graceMs } = ports.bands;
+    return { name: data.band, startedAt, ...rangeOf(data.band), graceMs, isDryRun: false, ...counts };
+  }
+
+  function rangeOf(band: Band): Pick<SweepRun, "from" | "to"> {
+    const { nearDays, pastDays } = ports.bands;
+    const at = (days: number) => new Date(now() + days * DAY_MS).toISOString();
+    switch (band) {
+      case "near":
+        return { from: at(0), to: at(nearDays) };
+      case "far":
+        return { from: at(nearDays), to: null };
+      case "past":
+        return { from: at(-pastDays), to: at(0) };
+    }
+  }
+}
+
+export function nameOf(data: Wanted): string {
+  return data.kind === "band" ? data.band : data.name;
+}
+
+function after(
+  cursor: SweepRun["cursor"],
+  { start_time: start, uri }: ApiScheduledEvent,
+): NonNullable<SweepRun["cursor"]> {
+  return { start, ids: cursor?.start === start ? [...cursor.ids, uri] : [uri] };
+}
+
+async function* pagesOf<T>(items: AsyncIterable<T>): AsyncGenerator<T[]> {
+  let page: T[] = [];
+  for await (const item of items) {
+    page.push(item);
+    if (page.length < PAGE) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
+}

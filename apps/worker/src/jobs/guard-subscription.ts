@@ -1,0 +1,230 @@
+import type { CalendlyClient, WebhookSubscription } from "@calendly-worker/core/calendly/client";
+import { CalendlyError } from "@calendly-worker/core/calendly/errors";
+import type { CallOptions } from "@calendly-worker/core/calendly/requester";
+import {
+  findForeign,
+  findOwn,
+  isActive,
+  judgeSubscriptions,
+  newest,
+  nextAddress,
+  type SubscriptionOwner,
+} from "@calendly-worker/core/calendly/subscriptions";
+import type { JobContext } from "@calendly-worker/core/queues/consumer";
+import type { Credentials } from "@calendly-worker/core/store/credentials";
+import type { Notices, NoticeType } from "@calendly-worker/core/store/notices";
+import type {
+  SubscriptionProblem,
+  SubscriptionReport,
+  SubscriptionStore,
+} from "@calendly-worker/core/store/subscriptions";
+import type { SweepRuns } from "@calendly-worker/core/store/sweep-runs";
+import type { Task } from "./maintain.ts";
+
+/** A signing key that this process can give to Calendly. */
+export interface KnownKey {
+  readonly fingerprint: string;
+  readonly value: string;
+}
+
+/** What the guardian can find. A closed list: each is a notice, and a reason of health. */
+export const PROBLEM_NOTICES = {
+  missing: "subscription.missing",
+  disabled: "subscription.disabled",
+  retrying: "subscription.retrying",
+  events_differ: "subscription.events_differ",
+  doubled: "subscription.doubled",
+  stray: "subscription.stray",
+  not_healed: "subscription.not_healed",
+  silent: "deliveries.silent",
+  rotation_stalled: "rotation.stalled",
+} as const satisfies Record<string, NoticeType>;
+export type ProblemCode = keyof typeof PROBLEM_NOTICES;
+
+interface Problem extends SubscriptionProblem {
+  readonly code: ProblemCode;
+}
+
+const MONITOR: CallOptions = { priority: "monitor" };
+const ROTATION_STALLED_MS = 86_400_000;
+
+/**
+ * Looks at the webhook subscriptions of this installation, makes one anew where it may, and has what happened in the
+ * dark compared with Calendly's API. Two of it at once do no harm: the address of a new subscription follows from those
+ * that are listed, so the second meets the first one's.
+ */
+export function guardSubscription(ports: {
+  readonly client: CalendlyClient;
+  readonly owner: (options: CallOptions) => Promise<SubscriptionOwner>;
+  readonly subscriptions: SubscriptionStore;
+  readonly credentials: Pick<Credentials, "lastDeliveryAt">;
+  readonly runs: Pick<SweepRuns, "newestMissedAt">;
+  readonly notices: Notices;
+  /** Where deliveries come in, as the world sees it; undefined where it is not configured. */
+  readonly webhookUrl: string | undefined;
+  readonly events: readonly string[];
+  readonly isHealing: boolean;
+  /** The primary one first. */
+  readonly signingKeys: readonly KnownKey[];
+  readonly silenceMs: number;
+  /** When the installation began, in ms. */
+  readonly beganAt: () => number;
+  /** Has all that happened since a time, ms, compared with Calendly's API, up to this very moment. */
+  readonly reconcile: (darkSince: number) => Promise<void>;
+  readonly now: () => number;
+}): Task {
+  const { client, subscriptions, credentials, runs, notices, events, signingKeys, now } = ports;
+
+  return async ({ log }) => {
+    const { webhookUrl: url } = ports;
+    if (url === undefined) return "no public address is configured";
+    const before = await subscriptions.report();
+    const rotation = await subscriptions.rotation();
+    if (rotation !== undefined) {
+      const isStalled = Date.parse(rotation.startedAt) < now() - ROTATION_STALLED_MS;
+      if (before !== undefined && isStalled) await keep(before, { ...before, problems: [STALLED] }, log);
+      return "a rotation is under way";
+    }
+
+    let own: WebhookSubscription[];
+    let foreign: WebhookSubscription[];
+    try {
+      const owner = await ports.owner(MONITOR);
+      own = await findOwn(client, owner, url, MONITOR);
+      foreign = await findForeign(client, owner, url, MONITOR);
+    } catch (err) {
+      if (!(err instanceof CalendlyError)) throw err;
+      log.info({ code: err.code }, "could not look at the webhook subscriptions");
+      return "could not look";
+    }
+
+    const problems: Problem[] = judgeSubscriptions({ url, own, foreign, events });
+    const isDark = !own.some(isActive);
+    const wasThere = before !== undefined && before.subscriptions.length > 0;
+    const mayHeal = own.length > 0 || wasThere || (await subscriptions.lastSigningKey()) !== undefined;
+    if (isDark && ports.isHealing && mayHeal) {
+      const failure = await heal(url, own, log);
+      if (failure !== undefined) problems.push(failure);
+      else own = await findOwn(client, await ports.owner(MONITOR), url, MONITOR);
+    }
+    await clearAway(own);
+    const isHealed = isDark && own.some(isActive);
+    const remaining = isHealed ? judgeSubscriptions({ url, own, foreign, events }) : problems;
+    const silence = await judgeSilence();
+    const found = silence === undefined ? remaining : [...remaining, silence];
+    // Before the report: a check that is killed in between does it again. Also where a person has mended it.
+    if (own.some(isActive) && (before?.darkSince || isHealed)) {
+      await ports.reconcile(before?.darkSince ? Date.parse(before.darkSince) : now());
+    }
+    await keep(before, reportOf(own, found, before), log);
+    return found.length === 0 ? "all is well" : found.map(({ code }) => code).join(", ");
+  };
+
+  /** Makes the subscription anew with the key of the one that it replaces. Gives what stands in the way. */
+  async function heal(
+    url: string,
+    own: readonly WebhookSubscription[],
+    log: JobContext["log"],
+  ): Promise<Problem | undefined> {
+    const notHealed = (why: string): Problem => ({
+      code: "not_healed",
+      subject: url,
+      message: `The webhook subscription could not be made anew: ${why}`,
+    });
+    const replaced = own.length === 0 ? undefined : newest(own);
+    const known = await subscriptions.signingKeys();
+    const wanted = (replaced && known.get(replaced.uri)) ?? (await subscriptions.lastSigningKey());
+    const key = wanted === undefined ? signingKeys[0] : signingKeys.find(({ fingerprint }) => fingerprint === wanted);
+    if (key === undefined) {
+      return notHealed(
+        "the worker has not the signing key of the one before in CALENDLY_WEBHOOK_SIGNING_KEY or …_SECONDARY.",
+      );
+    }
+    const address = nextAddress(url, own);
+    try {
+      const owner = await ports.owner(MONITOR);
+      const made = await client.createWebhookSubscription(
+        { ...owner, url: address, events, signingKey: key.value },
+        MONITOR,
+      );
+      await subscriptions.rememberKey(made.uri, key.fingerprint);
+      log.warn({ subscription: made.uri, address }, "made the webhook subscription anew");
+      const message = `The webhook subscription was made anew as ${made.uri}. What happened in the dark is being asked for.`;
+      await notices.add({ type: "subscription.healed", subject: made.uri, message });
+    } catch (error) {
+      if (!(error instanceof CalendlyError)) throw error;
+      // Another worker was faster.
+      if (error.code !== "conflict") return notHealed(error.message);
+    }
+    return undefined;
+  }
+
+  /** Deletes the disabled ones that were replaced, and forgets the keys of those that are not there any more. */
+  async function clearAway(own: WebhookSubscription[]): Promise<void> {
+    if (ports.isHealing && own.some(isActive)) {
+      for (const left of own.filter((subscription) => !isActive(subscription))) {
+        await client.deleteWebhookSubscription(left.uri, MONITOR).catch(ignoreNotFound);
+        own.splice(own.indexOf(left), 1);
+      }
+    }
+    const there = new Set(own.map(({ uri }) => uri));
+    for (const uri of (await subscriptions.signingKeys()).keys()) {
+      if (!there.has(uri)) await subscriptions.forgetKey(uri);
+    }
+  }
+
+  /** Nobody delivers for long, and that is no quiet day: Calendly's API knows of something newer. */
+  async function judgeSilence(): Promise<Problem | undefined> {
+    const lastAt = (await credentials.lastDeliveryAt()) ?? ports.beganAt();
+    const missedAt = await runs.newestMissedAt();
+    if (now() - lastAt < ports.silenceMs || missedAt === undefined || missedAt < lastAt) return undefined;
+    const since = new Date(lastAt).toISOString();
+    const message = `No delivery has been verified since ${since}, while Calendly's API knows of newer bookings.`;
+    return { code: "silent", subject: "deliveries", message };
+  }
+
+  function reportOf(
+    own: readonly WebhookSubscription[],
+    problems: readonly Problem[],
+    before: SubscriptionReport | undefined,
+  ): SubscriptionReport {
+    const checkedAt = new Date(now()).toISOString();
+    return {
+      checkedAt,
+      subscriptions: own.map(({ uri, state, callback_url: callbackUrl, retry_started_at }) => ({
+        uri,
+        state,
+        callbackUrl,
+        retryStartedAt: retry_started_at ?? null,
+      })),
+      problems,
+      darkSince: own.some(isActive) ? null : (before?.darkSince ?? checkedAt),
+    };
+  }
+
+  /** Tells what is new, and keeps the report last: a check that is killed before says it again rather than never. */
+  async function keep(before: SubscriptionReport | undefined, report: SubscriptionReport, log: JobContext["log"]) {
+    const isOld = ({ code, subject, message }: SubscriptionProblem) =>
+      before?.problems.some(
+        (known) =>
+          known.code === code && known.subject === subject && (code !== "retrying" || known.message === message),
+      );
+    for (const { code, subject, message } of report.problems.filter((problem) => !isOld(problem))) {
+      log.warn({ problem: code, subject }, message);
+      await notices.add({ type: PROBLEM_NOTICES[code as ProblemCode], subject, message });
+    }
+    await subscriptions.keepReport(report);
+  }
+}
+
+const STALLED: Problem = {
+  code: "rotation_stalled",
+  subject: "rotation",
+  message:
+    "A rotation of the signing key was begun over a day ago and is not finished; nobody guards the subscription meanwhile. " +
+    "Go on with `calendly webhooks rotate`, or give it up with --abort.",
+};
+
+function ignoreNotFound(error: unknown): void {
+  if (!(error instanceof CalendlyError && error.code === "not_found")) throw error;
+}

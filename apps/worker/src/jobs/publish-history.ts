@@ -1,0 +1,45 @@
+import { isHistory } from "@calendly-worker/core/bookings/history";
+import { eventTypesIn, publishHistory } from "@calendly-worker/core/bookings/outcomes";
+import type { JobContext } from "@calendly-worker/core/queues/consumer";
+import type { Shards } from "@calendly-worker/core/redis/keys";
+import type { BookingStore } from "@calendly-worker/core/store/bookings";
+import type { EventTypes } from "@calendly-worker/core/store/event-types";
+
+/** Tells the history of every booking of which nothing has been told. Repeating it, or going on with it, tells nothing twice. */
+export function publishAllHistory(ports: {
+  readonly shards: Shards;
+  readonly bookings: BookingStore;
+  readonly eventTypes: EventTypes;
+  readonly referenceField: string;
+}): (context: JobContext) => Promise<string> {
+  const { shards, bookings, eventTypes, referenceField } = ports;
+
+  return async ({ signal, log }) => {
+    let told = 0;
+    for (const shard of shards.all) {
+      for await (const id of bookings.ids(shard)) {
+        signal.throwIfAborted();
+        const count = await tell(id);
+        told += count;
+        if (count > 0) log.debug({ booking: id }, "told the history of a booking");
+      }
+    }
+    return `told ${told}`;
+  };
+
+  async function tell(id: string): Promise<number> {
+    for (;;) {
+      const { version, booking: stored } = await bookings.load(id);
+      if (!isHistory(stored)) return 0;
+      const telling = { origin: "reconcile", historical: true, publishFrom: 0, referenceField } as const;
+      const uris = eventTypesIn(publishHistory(stored, { ...telling, eventType: () => undefined }).outcomes);
+      const details = await Promise.all(uris.map((uri) => eventTypes.find(uri)));
+      const { booking, outcomes } = publishHistory(stored, {
+        ...telling,
+        eventType: (uri) => details[uris.indexOf(uri)],
+      });
+      const commit = await bookings.commit({ version, booking, outcomes });
+      if (commit !== "conflict") return commit === "written" ? outcomes.length : 0;
+    }
+  }
+}

@@ -1,0 +1,39 @@
+import type { Redis } from "ioredis";
+import { lateKey, type Shards } from "../redis/keys.ts";
+import { defineScript } from "./define-script.ts";
+
+/** What is remembered of the facts that were delivered too late to be trusted. */
+export interface LateMemory {
+  /**
+   * `signature` names the one that a delivery came with. "confirmed": Calendly's API has been asked for the fact;
+   * "repeated": a delivery with that very signature came late before, so Calendly does not sign a retry anew.
+   */
+  note(identity: string, signature: string): Promise<"noted" | "repeated" | "confirmed">;
+  /** Calendly's API has said what there is to say of the fact. */
+  confirm(identity: string): Promise<void>;
+}
+
+const noteLate = defineScript({
+  name: "note-late",
+  keys: ["late"],
+  args: ["signature", "expires_at"],
+  reply: (raw) => raw as "noted" | "repeated" | "confirmed",
+});
+
+export function createLateMemory(ports: {
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly memoryMs: number;
+  readonly now: () => number;
+}): LateMemory {
+  const { redis, shards, memoryMs, now } = ports;
+  const keyOf = (identity: string) => lateKey(shards.of(identity), identity);
+  return {
+    note: (identity, signature) =>
+      noteLate(redis, { late: keyOf(identity) }, { signature, expires_at: now() + memoryMs }),
+    async confirm(identity) {
+      const key = keyOf(identity);
+      await redis.multi().hset(key, "confirmed", String(now())).pexpire(key, memoryMs).exec();
+    },
+  };
+}
