@@ -137,19 +137,6 @@ describe("the monitor", () => {
     });
   });
 
-  test("looks at Calendly's subscriptions to this installation, and at nobody else's", async () => {
-    const url = "https://hooks.example.org/api/webhooks/calendly";
-    simulator.subscribe("https://somebody.example.org/api/webhooks/calendly", SIGNING_KEY);
-    const worker = await startOne({ CALENDLY_WEBHOOK_BASE_URL: "https://hooks.example.org" });
-    const reasons = async () => (await health(worker.healthUrl, OPS_TOKEN)).body["reasons"];
-    await until("it is missing", async () => String(await reasons()) === "subscription_missing");
-    const { uri } = simulator.subscribe(`${url}?g=2`, SIGNING_KEY);
-    await until("it is there", async () => String(await reasons()) === "");
-    expect((await health(worker.healthUrl, OPS_TOKEN)).body).toMatchObject({
-      details: { subscriptions: [{ uri, state: "active", retryStartedAt: null }], redis: { writable: true } },
-    });
-  });
-
   test("advises on two signing keys by the deliveries that each has verified", async () => {
     const ingest = await startIngest(server.url, { CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY: "newer-key-not-a-secret" });
     running.push(ingest);

@@ -46,6 +46,11 @@ export function startWorker(
     WORKER_STALLED_CHECK_INTERVAL: "500",
     CALENDLY_API_TOKEN: "test-token-not-a-secret",
     CALENDLY_API_BASE_URL: NOBODY,
+    // Nothing is asked of Calendly unless a test is about that.
+    CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: "0",
+    CALENDLY_RECONCILE_NEAR_INTERVAL: "0",
+    CALENDLY_RECONCILE_FAR_INTERVAL: "0",
+    CALENDLY_RECONCILE_PAST_INTERVAL: "0",
     // What tests tell of happened whenever it suits them.
     CALENDLY_PUBLISH_FROM: "1970-01-01T00:00:00Z",
     ...variables,

@@ -82,7 +82,7 @@ export function guardSubscription(ports: {
     const rotation = await subscriptions.rotation();
     if (rotation !== undefined) {
       const isStalled = Date.parse(rotation.startedAt) < now() - ROTATION_STALLED_MS;
-      if (before !== undefined && isStalled) await keep(before, { ...before, problems: [STALLED] }, log);
+      if (isStalled) await keep(before, { ...(before ?? reportOf([], [], before)), problems: [STALLED] }, log);
       return "a rotation is under way";
     }
 

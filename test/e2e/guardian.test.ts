@@ -1,0 +1,227 @@
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { NOTICES } from "@calendly-worker/core/store/notices";
+import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
+import { afterEach, beforeEach, expect, test } from "@jest/globals";
+import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
+import type { Subscription } from "../simulator/subscriptions.ts";
+import type { AppProcess, Variables } from "../support/app-process.ts";
+import { SIGNING_KEY } from "../support/deliveries.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis } from "../support/shared-redis.ts";
+import { startWorker } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const BASE = "https://hooks.example.org";
+const URL_OF_OURS = `${BASE}/api/webhooks/calendly`;
+const ALL_EVENTS =
+  "invitee.created,invitee.canceled,invitee_no_show.created,invitee_no_show.deleted,routing_form_submission.created,event_type.created,event_type.updated,event_type.deleted";
+
+let server: RedisServer;
+let redis: Redis;
+let simulator: Simulator;
+let workers: AppProcess[] = [];
+
+beforeEach(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+  simulator = await startSimulator({ seed: 5, rateLimit: 100_000 });
+});
+
+afterEach(async () => {
+  await Promise.all(workers.map((worker) => worker.end("SIGKILL")));
+  workers = [];
+  disconnect(redis);
+  await simulator.close();
+  await server.stop();
+});
+
+async function guard(variables: Variables = {}, redisUrl = server.url): Promise<AppProcess> {
+  const worker = startWorker(redisUrl, {
+    CALENDLY_API_BASE_URL: simulator.url,
+    CALENDLY_API_TOKEN: DEMO_TOKEN,
+    CALENDLY_WEBHOOK_BASE_URL: BASE,
+    CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
+    CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: "1",
+    CALENDLY_KEY_ROTATION_MONITORING: "false",
+    ...variables,
+  });
+  workers.push(worker);
+  await worker.untilLogged("taking jobs");
+  return worker;
+}
+
+async function notices(): Promise<string[]> {
+  return (await redis.xrange("{calendly:0}:notices", "-", "+")).map(([, fields]) => String(fields[1]));
+}
+
+const problems = async () =>
+  (await createSubscriptionStore(redis).report())?.problems.map(({ code }) => code).join(", ");
+
+/** How often the guardian has looked so far. */
+const looks = (worker: AppProcess) =>
+  worker.logs.filter((line) => line.msg === "job ended" && line["job"] === "guard-subscription").length;
+
+async function untilLooked(worker: AppProcess, times = 2): Promise<void> {
+  const before = looks(worker);
+  await until("the guardian has looked again", () => looks(worker) >= before + times);
+}
+
+function disable(subscription: Subscription): void {
+  subscription.state = "disabled";
+}
+
+test("a missing subscription, a disabled one and a retry are told once each, and nothing is changed unless that is wanted", async () => {
+  const others = simulator.subscribe("https://somebody.example.org/api/webhooks/calendly", SIGNING_KEY);
+  const worker = await guard();
+  await until("it is missing", async () => (await problems()) === "missing");
+  const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+  await until("all is well", async () => (await problems()) === "");
+  ours.retryStartedAt = "2026-11-23T10:00:00.000000Z";
+  await until("it is retrying", async () => (await problems()) === "retrying");
+  ours.retryStartedAt = null;
+  disable(ours);
+  await until("it is disabled", async () => (await problems()) === "disabled");
+  disable(others);
+  await untilLooked(worker);
+  expect(await notices()).toEqual(["subscription.missing", "subscription.retrying", "subscription.disabled"]);
+  expect([...simulator.subscriptions.values()]).toEqual([others, ours]);
+});
+
+test("a disabled subscription is made anew by one of several workers, with the key of the one before, and the old one deleted", async () => {
+  const ours = simulator.subscribe(`${URL_OF_OURS}?g=6`, "the-other-key-not-a-secret");
+  const others = simulator.subscribe("https://hooks.example.org/api/webhooks/calendly2", SIGNING_KEY);
+  const keys = { CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY: "the-other-key-not-a-secret" };
+  const first = await guard({ ...keys, CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
+  await until("all is well", async () => (await problems()) === "");
+  // What `webhooks register` and a rotation write down.
+  const fingerprint = (await openFingerprints(redis))("the-other-key-not-a-secret");
+  await createSubscriptionStore(redis).rememberKey(ours.uri, fingerprint);
+  await Promise.all([1, 2, 3].map(() => guard({ ...keys, CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" })));
+
+  disable(ours);
+  disable(others);
+  await until("it is there again", async () => (await notices()).includes("subscription.healed"));
+  await untilLooked(first);
+  const now = [...simulator.subscriptions.values()];
+  expect(now).toHaveLength(2);
+  expect(now).toContain(others);
+  expect(now[1]).toMatchObject({
+    url: `${URL_OF_OURS}?g=7`,
+    signingKey: "the-other-key-not-a-secret",
+    state: "active",
+    scope: "organization",
+    events: ALL_EVENTS.split(","),
+  });
+  expect((await notices()).filter((type) => type === "subscription.healed")).toHaveLength(1);
+  expect(await problems()).toBe("");
+  expect([...(await createSubscriptionStore(redis).signingKeys()).keys()]).toEqual([now[1]?.uri]);
+  await until("the dark time is compared", () =>
+    workers.some(({ logs }) => logs.some(({ msg }) => msg === "compared")),
+  );
+  expect(workers.map(({ output }) => output()).join()).not.toMatch(/the-other-key|test-signing-key/);
+});
+
+test("one that was deleted is made anew, but none where there never was one", async () => {
+  const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
+  await untilLooked(worker, 3);
+  expect(simulator.subscriptions.size).toBe(0);
+  const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+  await until("all is well", async () => (await problems()) === "");
+  (simulator.subscriptions as Map<string, Subscription>).delete(ours.id);
+  await until("it is there again", () => simulator.subscriptions.size === 1);
+  expect([...simulator.subscriptions.values()]).toMatchObject([{ url: `${URL_OF_OURS}?g=1`, signingKey: SIGNING_KEY }]);
+});
+
+test("what stands in the way of healing is said", async () => {
+  simulator.setToken("cannot-write", { scopes: ["users:read", "webhooks:read"] });
+  disable(simulator.subscribe(URL_OF_OURS, SIGNING_KEY));
+  await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true", CALENDLY_API_TOKEN: "cannot-write" });
+  await until("it is said", async () => (await problems()) === "disabled, not_healed");
+  const report = await createSubscriptionStore(redis).report();
+  expect(report?.problems[1]?.message).toMatch(/lacks webhooks:write/);
+});
+
+test("doubles, strays and missing events are reported, and left as they are", async () => {
+  const first = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+  simulator.subscribe(`${URL_OF_OURS}?g=1`, SIGNING_KEY);
+  disable(simulator.subscribe(`${URL_OF_OURS}?g=2`, SIGNING_KEY));
+  const worker = await guard({ CALENDLY_WEBHOOK_EVENTS: ALL_EVENTS });
+  await until("they are seen", async () => (await problems()) === "doubled, stray");
+  (first as { events: readonly string[] }).events = ["invitee.created"];
+  (simulator.subscriptions as Map<string, Subscription>).forEach((subscription) => {
+    if (subscription !== first) (simulator.subscriptions as Map<string, Subscription>).delete(subscription.id);
+  });
+  await until("it is seen", async () => (await problems()) === "events_differ");
+  await untilLooked(worker);
+  expect([...simulator.subscriptions.values()]).toEqual([first]);
+});
+
+test("two installations on one account leave each other's subscriptions alone", async () => {
+  const second = await startRedis();
+  try {
+    const mine = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+    const theirs = simulator.subscribe("https://staging.example.org/api/webhooks/calendly", SIGNING_KEY);
+    const heal = { CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" };
+    const [a, b] = await Promise.all([
+      guard(heal),
+      guard({ ...heal, CALENDLY_WEBHOOK_BASE_URL: "https://staging.example.org" }, second.url),
+    ]);
+    await Promise.all([untilLooked(a), untilLooked(b)]);
+    disable(mine);
+    await until("mine is made anew", () =>
+      [...simulator.subscriptions.values()].some(({ url }) => url.endsWith("?g=1")),
+    );
+    await Promise.all([untilLooked(a), untilLooked(b)]);
+    expect([...simulator.subscriptions.values()].map(({ url, state }) => [url, state])).toEqual([
+      [theirs.url, "active"],
+      [`${URL_OF_OURS}?g=1`, "active"],
+    ]);
+  } finally {
+    await Promise.all(workers.map((worker) => worker.end("SIGKILL")));
+    await second.stop();
+  }
+});
+
+test("while a rotation is under way the guardian stands still", async () => {
+  const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+  const store = createSubscriptionStore(redis);
+  await store.keepRotation({
+    step: "waiting",
+    startedAt: new Date(Date.now() - 25 * 3_600_000).toISOString(),
+    oldUri: ours.uri,
+    oldFingerprint: null,
+    newUrl: `${URL_OF_OURS}?g=1`,
+    newFingerprint: "new",
+    newUri: null,
+    verifiedBefore: 0,
+    isEmergency: false,
+    sweep: null,
+  });
+  disable(ours);
+  const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
+  await untilLooked(worker, 3);
+  expect([...simulator.subscriptions.values()]).toEqual([ours]);
+  expect(await problems()).toBe("rotation_stalled");
+  await store.endRotation();
+  await until("it is made anew", () => [...simulator.subscriptions.values()].some(({ url }) => url.endsWith("?g=1")));
+});
+
+test("silence is an alarm where Calendly's API knows of newer bookings, and none on a quiet day", async () => {
+  simulator.subscribe("https://nowhere.example.org/", SIGNING_KEY);
+  simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+  simulator.setFaults({ drop: 1 });
+  const worker = await guard({
+    CALENDLY_SILENCE_THRESHOLD: "1",
+    CALENDLY_RECONCILE_NEAR_INTERVAL: "1",
+    CALENDLY_RECONCILE_GRACE: "1",
+  });
+  await untilLooked(worker, 4);
+  expect(await problems()).toBe("");
+  const start = new Date(Date.now() + 86_400_000).toISOString();
+  simulator.account.book({ eventType: "intro", start, name: "Priya Nair", email: "priya.nair@acme-corp.example" });
+  await until("the alarm is there", async () => (await problems()) === "silent");
+  expect(await notices()).toEqual(["deliveries.silent"]);
+});
+
+test("every notice has a name of its own", () => expect(new Set(NOTICES).size).toBe(NOTICES.length));

@@ -1,0 +1,285 @@
+import { readFileSync } from "node:fs";
+import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
+import { type Band, sweeps } from "@calendly-worker/core/queues/contracts";
+import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import { createKnownEvents } from "@calendly-worker/core/store/known-events";
+import { createSweepRuns, type SweepRun } from "@calendly-worker/core/store/sweep-runs";
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import type { Invitee } from "../simulator/meetings.ts";
+import { DEMO_TOKEN, type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
+import type { AppProcess, Variables } from "../support/app-process.ts";
+import { deliver } from "../support/deliveries.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis, silent } from "../support/shared-redis.ts";
+import { bodyOf, type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const shards = createShards(1);
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+let server: RedisServer;
+let redis: Redis;
+let simulator: Simulator;
+let outcomes: OutcomeLog;
+let running: AppProcess[] = [];
+
+beforeEach(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+  outcomes = await openOutcomeLog(redis);
+  await simulate();
+});
+
+afterEach(async () => {
+  await Promise.all(running.map((app) => app.end("SIGKILL")));
+  running = [];
+  disconnect(redis);
+  await simulator.close();
+  await server.stop();
+});
+
+async function simulate(options: SimulatorOptions = {}): Promise<void> {
+  await simulator?.close();
+  simulator = await startSimulator({ seed: 8, rateLimit: 100_000, ...options });
+}
+
+async function startOne(variables: Variables = {}): Promise<AppProcess> {
+  const worker = startWorker(server.url, {
+    CALENDLY_API_BASE_URL: simulator.url,
+    CALENDLY_API_TOKEN: DEMO_TOKEN,
+    CALENDLY_KEY_ROTATION_MONITORING: "false",
+    CALENDLY_RECONCILE_GRACE: "0",
+    LOG_LEVEL: "info",
+    ...variables,
+  });
+  running.push(worker);
+  await worker.untilLogged("taking jobs");
+  return worker;
+}
+
+/** Asks for a comparison, as the schedule does, and gives its report. */
+async function compare(band: Band, deadlineMs = 20_000): Promise<SweepRun> {
+  const runs = createSweepRuns(redis);
+  const before = await runs.report(band);
+  const jobs = createPendingJobs({ redis, shards, contract: sweeps, log: silent });
+  await jobs.ensure(shards.first, { kind: "band", band }, 0);
+  const isNew = async () => {
+    const report = await runs.report(band);
+    return report?.startedAt === before?.startedAt ? undefined : report;
+  };
+  const report = await until(`the ${band} events are compared`, isNew, { deadlineMs });
+  await jobs.close();
+  return report;
+}
+
+let count = 0;
+function book(inHours: number, eventType = "intro"): Invitee {
+  count += 1;
+  const start = new Date(Math.floor(Date.now() / 60_000) * 60_000 + inHours * HOUR_MS).toISOString();
+  return simulator.account.book({
+    eventType,
+    start,
+    name: `Guest ${count}`,
+    email: `guest.${count}@acme-corp.example`,
+  });
+}
+
+const idsOf = (events: readonly OutcomeEvent[]) => events.map(({ id }) => id);
+const requestsTo = (pattern: RegExp) => simulator.requests().filter(({ path }) => pattern.test(path)).length;
+const INVITEES = /\/invitees$/;
+
+describe("a comparison", () => {
+  test("takes up what no delivery told, once, and says what was missed and how late", async () => {
+    await startOne();
+    const [kept, moved, canceled, late] = [book(2), book(30), book(50), book(24 * 30)];
+    const next = simulator.account.reschedule(moved.id, new Date(Date.now() + 40 * HOUR_MS).toISOString());
+    simulator.account.cancel(canceled.id);
+    const report = await compare("near");
+    expect(report).toMatchObject({
+      seen: 4,
+      read: 4,
+      facts: 6,
+      missed: { "invitee.created": 4, "invitee.canceled": 2, "invitee_no_show.created": 0 },
+      historical: 0,
+    });
+    expect(report.longestLagMs).toBeGreaterThan(0);
+    expect(report.requests).toBe(1 + 1 + 4);
+    const told = await outcomes.all();
+    expect(idsOf(told).toSorted()).toEqual(
+      [
+        `${kept.id}.confirmed`,
+        `${moved.id}.confirmed`,
+        `${next.id}.rescheduled`,
+        `${canceled.id}.confirmed`,
+        `${canceled.id}.canceled`,
+      ].toSorted(),
+    );
+    expect(told.every(({ data }) => "origin" in data && data.origin === "reconcile")).toBe(true);
+
+    const again = await compare("near");
+    expect(again).toMatchObject({ seen: 4, read: 0, requests: 1, facts: 0 });
+    expect(await compare("far")).toMatchObject({ seen: 1, missed: { "invitee.created": 1 } });
+    expect(idsOf(await outcomes.all())).toEqual([...idsOf(told), `${late.id}.confirmed`]);
+  });
+
+  test("asks nothing of an event that was delivered and then read once, until something of it is missing", async () => {
+    await startOne();
+    const ingest = await startIngest(server.url);
+    running.push(ingest);
+    await ingest.untilLogged("ready for deliveries");
+    const send = async () => {
+      const happening = simulator.account.history().at(-1);
+      if (happening !== undefined) await deliver(ingest.webhookUrl, bodyOf(happening));
+    };
+    const first = book(3, "webinar");
+    await send();
+    await outcomes.untilThere([`${first.id}.confirmed`]);
+    expect(await compare("near")).toMatchObject({ read: 1, facts: 1, missed: { "invitee.created": 0 } });
+    // A second invitee, whose delivery is lost; Calendly may leave the event's own time of change as it is.
+    const { event } = first;
+    const updatedAt = event.updatedAt;
+    const second = book(3, "webinar");
+    event.updatedAt = updatedAt;
+    expect(second.event).toBe(event);
+    expect(await compare("near")).toMatchObject({ read: 1, missed: { "invitee.created": 1 } });
+    expect(await compare("near")).toMatchObject({ read: 0 });
+    // A third, whose delivery comes: then nothing is missing.
+    const third = book(3, "webinar");
+    event.updatedAt = updatedAt;
+    await send();
+    await outcomes.untilThere([`${third.id}.confirmed`]);
+    expect(await compare("near")).toMatchObject({ read: 0 });
+    // Calendly erases one: it is read once more, and then no more.
+    simulator.account.forget(second.id);
+    expect(await compare("near")).toMatchObject({ read: 1, facts: 2 });
+    expect(await compare("near")).toMatchObject({ read: 0 });
+  });
+
+  test("leaves to its delivery what has just changed", async () => {
+    await startOne({ CALENDLY_RECONCILE_GRACE: "2" });
+    const { id } = book(2);
+    expect(await compare("near")).toMatchObject({ seen: 1, read: 0 });
+    expect(await outcomes.all()).toEqual([]);
+    await until("it is old enough", async () => (await compare("near")).read === 1, { everyMs: 300 });
+    expect(idsOf(await outcomes.all())).toEqual([`${id}.confirmed`]);
+  });
+
+  test("reads an event once more a day after its end, for the no-shows", async () => {
+    await startOne();
+    const invitee = book(-26);
+    expect(await compare("past")).toMatchObject({ seen: 1, read: 1 });
+    // As if it had been read before the day was over.
+    const known = createKnownEvents({ redis, shards, retentionDays: 90, now: Date.now });
+    const eventId = invitee.event.id;
+    const [swept] = await known.swept([eventId]);
+    if (swept === undefined) throw new Error("it was not read");
+    expect(await compare("past")).toMatchObject({ read: 0 });
+    simulator.account.markNoShow(invitee.id);
+    expect(await compare("past")).toMatchObject({ read: 0 });
+    await known.keepSwept({ id: eventId, end: invitee.event.end }, { ...swept, readAt: Date.now() - 2 * HOUR_MS });
+    expect(await compare("past")).toMatchObject({ read: 1, missed: { "invitee_no_show.created": 1 } });
+    expect((await outcomes.all()).map(({ type }) => type)).toEqual(["booking.confirmed", "booking.no_show"]);
+    expect(await compare("past")).toMatchObject({ read: 0 });
+  });
+
+  test("goes on where it stopped when its worker is killed, and runs once in the fleet", async () => {
+    const invitees = Array.from({ length: 250 }, (_, index) => book(1 + index));
+    const workers = await Promise.all([1, 2, 3].map(() => startOne()));
+    simulator.setFaults({ apiLatencyMs: 5 });
+    const jobs = createPendingJobs({ redis, shards, contract: sweeps, log: silent });
+    await jobs.ensure(shards.first, { kind: "band", band: "near" }, 0);
+    await until("a hundred are done", () => requestsTo(INVITEES) > 110);
+    const busy = await Promise.all(workers.map(async ({ pid }) => ({ pid, asked: askedBy(pid) })));
+    expect(busy).toHaveLength(3);
+    // Whoever is at it is killed; one of the others goes on.
+    for (const worker of workers.slice(0, 2)) worker.signal("SIGKILL");
+    workers[2]?.signal("SIGKILL");
+    await startOne();
+    const runs = createSweepRuns(redis);
+    const report = await until("they are compared", () => runs.report("near"), { deadlineMs: 30_000 });
+    await jobs.close();
+    expect(report).toMatchObject({ seen: 250 });
+    expect(idsOf(await outcomes.all()).toSorted()).toEqual(invitees.map(({ id }) => `${id}.confirmed`).toSorted());
+    // A page is begun anew; what was read before is not asked for again.
+    expect(requestsTo(INVITEES)).toBeLessThan(250 + 5);
+  });
+
+  test("keeps to its share of the budget", async () => {
+    await simulate({ rateLimit: 50, speed: 60 });
+    const invitees = Array.from({ length: 40 }, (_, index) => book(1 + index));
+    await startOne();
+    const report = await compare("near", 60_000);
+    expect(report).toMatchObject({ seen: 40, read: 40 });
+    expect(idsOf(await outcomes.all())).toHaveLength(invitees.length);
+    expect(simulator.requests().filter(({ status }) => status === 429)).toEqual([]);
+  });
+
+  test("of 20,000 unchanged events asks for no invitee, and stays small", async () => {
+    const known = createKnownEvents({ redis, shards, retentionDays: 90, now: Date.now });
+    for (let batch = 0; batch < 20; batch++) {
+      const writing: Promise<void>[] = [];
+      for (let index = 0; index < 1_000; index++) {
+        const { id, event } = book(1 + ((batch * 1_000 + index) % 300));
+        writing.push(known.note(event, id, true));
+        const swept = { updatedAt: event.updatedAt, status: event.status, readAt: Date.now() };
+        writing.push(known.keepSwept(event, swept));
+      }
+      await Promise.all(writing);
+    }
+    const worker = await startOne();
+    const before = memoryMb(worker.pid, "VmRSS");
+    const report = await compare("near", 120_000);
+    const grown = memoryMb(worker.pid, "VmHWM") - before;
+    expect(report).toMatchObject({ seen: 20_000, read: 0 });
+    expect(requestsTo(INVITEES)).toBe(0);
+    expect(report.requests).toBeLessThanOrEqual(1 + 200);
+    process.stdout.write(`20,000 unchanged events: ${report.requests} requests, ${Math.round(grown)} MB more memory\n`);
+    expect(grown).toBeLessThan(100);
+  });
+});
+
+function askedBy(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/stat`, "utf8").split(" ")[13]);
+}
+
+function memoryMb(pid: number, field: "VmRSS" | "VmHWM"): number {
+  const [, kb] = new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Number(kb) / 1_024;
+}
+
+describe("the first start beside an account that has bookings", () => {
+  const FROM_NOW: Variables = { CALENDLY_PUBLISH_FROM: "" };
+
+  test("publishes nothing of 1,000 bookings, and what happens from then on", async () => {
+    const invitees = Array.from({ length: 1_000 }, (_, index) => book(1 + (index % 300)));
+    for (const { id } of invitees.slice(0, 100)) simulator.account.cancel(id);
+    await until("they lie before the start", () => Date.now() > Date.parse(invitees.at(-1)?.updatedAt ?? "") + 1_100);
+    await startOne(FROM_NOW);
+    const report = await compare("near", 60_000);
+    expect(report).toMatchObject({ seen: 1_000, read: 1_000, facts: 0, historical: 1_100 });
+    expect(await outcomes.all()).toEqual([]);
+
+    const [, , moved] = invitees.slice(98);
+    const fresh = book(5);
+    if (moved === undefined) throw new Error("there are too few");
+    const next = simulator.account.reschedule(moved.id, new Date(Date.now() + 60 * HOUR_MS).toISOString());
+    expect(await compare("near")).toMatchObject({ missed: { "invitee.created": 2, "invitee.canceled": 1 } });
+    expect(idsOf(await outcomes.all()).toSorted()).toEqual(
+      [`${fresh.id}.confirmed`, `${next.id}.rescheduled`].toSorted(),
+    );
+  });
+
+  test("does not publish again what retention removed", async () => {
+    await startOne({ CALENDLY_BOOKING_RETENTION_DAYS: "7", CALENDLY_RECONCILE_PAST_DAYS: "60" });
+    const [old, recent] = [book(-24 * 9), book(-24 * 2)];
+    const report = await compare("past");
+    expect(report).toMatchObject({ seen: 2, missed: { "invitee.created": 1 } });
+    expect(idsOf(await outcomes.all())).toEqual([`${recent.id}.confirmed`]);
+    // It is known to be left out, and not read again and again.
+    expect(await compare("past")).toMatchObject({ read: 0 });
+    expect(old.event.end < new Date(Date.now() - 7 * DAY_MS).toISOString()).toBe(true);
+  });
+});
