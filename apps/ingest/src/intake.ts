@@ -70,13 +70,11 @@ export function createIntake(ports: {
     async hint({ identity, invitee: { fields }, inviteeId }, signedAt, { signedWith, generation = "" }) {
       const { late, lateMemory, notices } = opened();
       const data = { identity, inviteeUri: fields.uri, signedAt, receivedAt: now().toISOString() };
-      const noted = await withinDeadline(
-        deadlineMs,
-        lateMemory.note(identity, `${signedAt}/${signedWith}/${generation}`),
-      );
-      if (noted === "confirmed") return "confirmed";
+      const signature = `${signedAt}/${signedWith}/${generation}`;
+      const { isConfirmed, isRepeated } = await withinDeadline(deadlineMs, lateMemory.note(identity, signature));
+      if (isRepeated) await withinDeadline(deadlineMs, notices.addOnceADay(FROZEN)).catch(() => {});
+      if (isConfirmed) return "confirmed";
       await late.enqueue(shards.of(inviteeId), "invitee.late", data);
-      if (noted === "repeated") await withinDeadline(deadlineMs, notices.addOnceADay(FROZEN)).catch(() => {});
       return "kept";
     },
 

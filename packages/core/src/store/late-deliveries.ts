@@ -2,13 +2,17 @@ import type { Redis } from "ioredis";
 import { lateKey, type Shards } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 
+export interface Noted {
+  /** Whether Calendly's API has been asked for the fact. */
+  readonly isConfirmed: boolean;
+  /** Whether a delivery with that very signature came late before: Calendly does not sign retries anew then. */
+  readonly isRepeated: boolean;
+}
+
 /** What is remembered of the facts that were delivered too late to be trusted. */
 export interface LateMemory {
-  /**
-   * `signature` names the one that a delivery came with. "confirmed": Calendly's API has been asked for the fact;
-   * "repeated": a delivery with that very signature came late before, so Calendly does not sign a retry anew.
-   */
-  note(identity: string, signature: string): Promise<"noted" | "repeated" | "confirmed">;
+  /** `signature` names the one that a delivery came with. */
+  note(identity: string, signature: string): Promise<Noted>;
   /** Calendly's API has said what there is to say of the fact. */
   confirm(identity: string): Promise<void>;
 }
@@ -17,7 +21,10 @@ const noteLate = defineScript({
   name: "note-late",
   keys: ["late"],
   args: ["signature", "expires_at"],
-  reply: (raw) => raw as "noted" | "repeated" | "confirmed",
+  reply: (raw): Noted => {
+    const [confirmed, repeated] = raw as [number, number];
+    return { isConfirmed: confirmed === 1, isRepeated: repeated === 1 };
+  },
 });
 
 export function createLateMemory(ports: {

@@ -2,12 +2,9 @@
 --   late        hash {signature, confirmed}
 --   signature   what names the signature: its time, key and callback URL
 --   expires_at  in ms: when this is forgotten
--- Replies "confirmed" where Calendly's API has been asked for the fact, "repeated" where a delivery with that very
--- signature came late before, else "noted".
-if redis.call('HGET', late, 'confirmed') then
-  return 'confirmed'
-end
+-- Replies {1 where Calendly's API has been asked for the fact, 1 where a delivery with that very signature came late
+-- before}, 0 otherwise.
 local before = redis.call('HGET', late, 'signature')
 redis.call('HSET', late, 'signature', signature)
 redis.call('PEXPIREAT', late, expires_at)
-return before == signature and 'repeated' or 'noted'
+return { redis.call('HEXISTS', late, 'confirmed'), before == signature and 1 or 0 }
