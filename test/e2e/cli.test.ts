@@ -1,13 +1,10 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { text } from "node:stream/consumers";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
+import { runCommand } from "../support/cli.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis } from "../support/shared-redis.ts";
 
-const CLI = new URL("../../apps/cli/dist/main.js", import.meta.url).pathname;
 const SIGNING_KEY = "test-signing-key-not-a-secret";
 const URL_BASE = "https://hooks.example.org";
 
@@ -26,19 +23,16 @@ afterAll(async () => {
 
 /** The simulator is in this process, so that the command must not be waited for without letting that work. */
 async function run(args: readonly string[], variables: Record<string, string> = {}) {
-  const env = {
-    PATH: process.env["PATH"],
+  const ended = await runCommand(args, {
     REDIS_URL: server.url,
     CALENDLY_API_BASE_URL: simulator.url,
     CALENDLY_API_TOKEN: DEMO_TOKEN,
     CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
     CALENDLY_WEBHOOK_BASE_URL: `${URL_BASE}/`,
     ...variables,
-  };
-  const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
-  const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
-  expect(stdout + stderr).not.toMatch(new RegExp(`${SIGNING_KEY}|${DEMO_TOKEN}`));
-  return { status, stdout, stderr };
+  });
+  expect(ended.stdout + ended.stderr).not.toMatch(new RegExp(`${SIGNING_KEY}|${DEMO_TOKEN}`));
+  return ended;
 }
 
 test("a subscription is registered, listed, not registered twice, and deleted", async () => {
@@ -65,7 +59,7 @@ test("a subscription is registered, listed, not registered twice, and deleted", 
   expect(again).toMatchObject({
     status: 0,
     stdout: "",
-    stderr: expect.stringContaining("There is a subscription for"),
+    stderr: expect.stringContaining(`There is a subscription for ${URL_BASE}/api/webhooks/calendly already`),
   });
   const list = await run(["webhooks", "list"]);
   expect(list.stdout).toBe(

@@ -2,8 +2,9 @@ import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
 import type { Config } from "@calendly-worker/core/config/load";
 import { RefusalError } from "@calendly-worker/core/config/refusal";
 import type { Lifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
-import { deliveries } from "@calendly-worker/core/queues/contracts";
+import { deliveries, sweeps } from "@calendly-worker/core/queues/contracts";
 import { createJobSearch } from "@calendly-worker/core/queues/job-search";
+import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-worker/core/redis/connect";
 import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
@@ -11,9 +12,12 @@ import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createEraser } from "@calendly-worker/core/store/eraser";
+import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
+import { createSweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import { tokenDied } from "@calendly-worker/core/store/token-died";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 
@@ -22,9 +26,13 @@ export type Installation = Awaited<ReturnType<typeof openInstallation>>;
 /** What every command is given. */
 export interface CommandPorts {
   open(): Promise<Installation>;
+  /** The settings alone, for what needs no Redis. */
+  settings(): Config;
   readonly input: NodeJS.ReadableStream;
   say(line: string): void;
   note(line: string): void;
+  /** What a script sees where the command itself did not fail. */
+  exitWith(code: number): void;
 }
 
 const CONNECT_DEADLINE_MS = 5_000;
@@ -60,7 +68,22 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   });
   const quarantine = createQuarantine({ redis, shards, retentionDays });
   const eraser = createEraser({ redis, shards, bookings, hostTimes, quarantine, deliveries: search, now });
-  return { config, shards, bookings, eraser, openCalendly: () => openCalendly(config, redis, lifecycle, log) };
+  const sweepJobs = createPendingJobs({ redis, shards, contract: sweeps, log });
+  lifecycle.own("sweeps", sweepJobs, (jobs) => jobs.close());
+  return {
+    config,
+    redis,
+    shards,
+    bookings,
+    eraser,
+    quarantine,
+    subscriptions: createSubscriptionStore(redis),
+    credentials: createCredentials(redis, now),
+    fingerprintOf: await openFingerprints(redis),
+    runs: createSweepRuns(redis),
+    sweepJobs,
+    openCalendly: () => openCalendly(config, redis, lifecycle, log),
+  };
 }
 
 /** Calendly's API, by the gate that the workers share: what is asked here counts against the same budget. */

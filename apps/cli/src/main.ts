@@ -16,10 +16,14 @@ import { openInstallation } from "./installation.ts";
 const log = createLogger({ app: "cli", level: "silent" });
 const lifecycle = createLifecycle(log);
 const ports = {
-  open: () => openInstallation(loadConfig([], readEnvironment()), lifecycle, log),
+  open: () => openInstallation(ports.settings(), lifecycle, log),
+  settings: () => loadConfig([], readEnvironment()),
   input: process.stdin,
   say: (line: string) => process.stdout.write(`${line}\n`),
   note: (line: string) => process.stderr.write(`${line}\n`),
+  exitWith: (code: number) => {
+    process.exitCode = code;
+  },
 };
 
 const program = new Command("calendly")

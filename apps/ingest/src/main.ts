@@ -9,14 +9,15 @@ import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { ANNOUNCE_EVERY_MS, announce, leave, newInstance } from "@calendly-worker/core/store/instances";
+import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { createApp } from "./app.ts";
 import { createIntake } from "./intake.ts";
+import { createKeyCoverage } from "./key-coverage.ts";
 import { createKeyUsage, type KeyUsage } from "./key-usage.ts";
 
 /** Leaves room within the two seconds after which a delivery must have been answered. */
 const REDIS_DEADLINE_MS = 1_500;
-/** Counting in Redis at every delivery would cost each a command more. */
-const KEY_USAGE_FLUSH_MS = 5_000;
 
 await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const keys: SigningKey[] = [{ name: "primary", key: config.CALENDLY_WEBHOOK_SIGNING_KEY }];
@@ -39,6 +40,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
   const fitness = createFitness({ redis, shards, allowed: config.REDIS_ALLOW_UNSAFE ?? [], log });
   const credentials = createCredentials(redis, Date.now);
+  const keyCoverage = createKeyCoverage({ subscriptions: createSubscriptionStore(redis), credentials, log });
   const intake = createIntake({
     redis,
     shards,
@@ -65,7 +67,11 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
         (report) => report?.advice.some(({ code }) => code === "token_dead" || code === "token_lacks_scope") ?? false,
         () => false,
       ),
-    isReady: async () => !lifecycle.signal.aborted && intake.isOpen() && (await fitness.isFit(REDIS_DEADLINE_MS)),
+    isReady: async () =>
+      !lifecycle.signal.aborted &&
+      intake.isOpen() &&
+      (await fitness.isFit(REDIS_DEADLINE_MS)) &&
+      (await withinDeadline(REDIS_DEADLINE_MS, keyCoverage.isComplete()).catch(() => false)),
     log,
   });
   const server = await listen(app, { host: config.INGEST_HOST, port: config.INGEST_PORT });
@@ -77,12 +83,20 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const fingerprintOf = await openFingerprints(redis);
   const slots = keys.map(({ name, key }) => ({ slot: name, fingerprint: fingerprintOf(key) }));
   await credentials.announceSigningKeys(slots);
+  const fingerprints = slots.map(({ fingerprint }) => fingerprint);
+  const instance = newInstance("ingest", fingerprints);
   keyUsage = createKeyUsage(credentials, slots);
-  const flushing = setInterval(() => void keyUsage?.flush(), KEY_USAGE_FLUSH_MS);
-  lifecycle.own("key usage", flushing, async (timer) => {
+  await announce(redis, instance);
+  const telling = setInterval(() => {
+    void keyUsage?.flush();
+    announce(redis, instance).catch((err: unknown) => log.debug({ err }, "could not say that this process lives"));
+  }, ANNOUNCE_EVERY_MS);
+  lifecycle.own("key usage", telling, async (timer) => {
     clearInterval(timer);
-    await withinDeadline(REDIS_DEADLINE_MS, keyUsage?.flush() ?? Promise.resolve()).catch(() => {});
+    const goodbye = Promise.all([keyUsage?.flush(), leave(redis, instance)]);
+    await withinDeadline(REDIS_DEADLINE_MS, goodbye).catch(() => {});
   });
+  await keyCoverage.accept(fingerprints);
   intake.open();
   log.info({ signingKeys: keys.map(({ name }) => name) }, "ready for deliveries");
 });

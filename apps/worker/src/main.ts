@@ -21,6 +21,7 @@ import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { createQueueLoadReader } from "@calendly-worker/core/queues/queue-load";
 import { keepOneAtATime, keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
+import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { readBeganAt } from "@calendly-worker/core/redis/deployment";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
@@ -31,6 +32,7 @@ import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
+import { ANNOUNCE_EVERY_MS, announce, leave, newInstance } from "@calendly-worker/core/store/instances";
 import { createKnownEvents } from "@calendly-worker/core/store/known-events";
 import { createLateMemory } from "@calendly-worker/core/store/late-deliveries";
 import { createNotices } from "@calendly-worker/core/store/notices";
@@ -292,5 +294,14 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     createConsumer({ ...alone, contract: maintenance, handle: maintain(tasks) }),
     createConsumer({ ...alone, contract: sweeps, handle: sweepJob({ compare, publishHistory }) }),
   );
+  const instance = newInstance("worker");
+  await announce(redis, instance);
+  const telling = setInterval(() => {
+    announce(probe, instance).catch((err: unknown) => log.debug({ err }, "could not say that this process lives"));
+  }, ANNOUNCE_EVERY_MS);
+  lifecycle.own("announcement", telling, async (timer) => {
+    clearInterval(timer);
+    await withinDeadline(PROBE_DEADLINE_MS, leave(probe, instance)).catch(() => {});
+  });
   log.info({ shards: shards.all.length, concurrency: config.WORKER_CONCURRENCY }, "taking jobs");
 });

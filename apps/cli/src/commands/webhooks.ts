@@ -1,13 +1,19 @@
 import type { CalendlyClient, WebhookSubscription } from "@calendly-worker/core/calendly/client";
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
+import {
+  eventsToSubscribe,
+  findOwn,
+  findOwner,
+  HALVES,
+  isActive,
+  RESCHEDULED,
+} from "@calendly-worker/core/calendly/subscriptions";
 import type { Config } from "@calendly-worker/core/config/load";
 import { RefusalError } from "@calendly-worker/core/config/refusal";
 import { webhookUrlOf } from "@calendly-worker/core/config/webhook-url";
 import { Command } from "commander";
 import type { CommandPorts } from "../installation.ts";
-
-const RESCHEDULED = "invitee.rescheduled";
-const HALVES = ["invitee.created", "invitee.canceled"] as const;
+import { rotateCommand } from "./rotate.ts";
 
 interface Json {
   readonly json?: true;
@@ -20,7 +26,8 @@ export function webhooksCommand(ports: CommandPorts): Command {
     )
     .addCommand(listCommand(ports))
     .addCommand(registerCommand(ports))
-    .addCommand(deleteCommand(ports));
+    .addCommand(deleteCommand(ports))
+    .addCommand(rotateCommand(ports));
 }
 
 function listCommand({ open, say }: CommandPorts): Command {
@@ -49,7 +56,7 @@ function registerCommand({ open, say, note }: CommandPorts): Command {
     )
     .option("--json", "print JSON")
     .action(async ({ json }: Json) => {
-      const { config, openCalendly } = await open();
+      const { config, subscriptions, fingerprintOf, openCalendly } = await open();
       const signingKey = config.CALENDLY_WEBHOOK_SIGNING_KEY;
       const url = webhookUrlOf(config);
       if (signingKey === undefined || url === undefined) {
@@ -63,21 +70,20 @@ function registerCommand({ open, say, note }: CommandPorts): Command {
         );
       }
       const { client } = await openCalendly();
+      const owner = await ownerOf(client, config);
+      const there = (await findOwn(client, owner, url)).find(isActive);
       try {
-        const made = await client.createWebhookSubscription({
-          url,
-          events,
-          signingKey,
-          ...(await ownerOf(client, config)),
-        });
+        if (there !== undefined) throw new CalendlyError("conflict", "it exists already");
+        const made = await client.createWebhookSubscription({ url, events, signingKey, ...owner });
+        await subscriptions.rememberKey(made.uri, fingerprintOf(signingKey));
         say(json ? JSON.stringify(shown(made)) : `Registered ${made.uri}\n  ${url}\n  ${events.join(", ")}`);
       } catch (error) {
         if (!(error instanceof CalendlyError && error.code === "conflict")) throw error;
         note(
-          `There is a subscription for ${url} already, and Calendly lets nobody change one: it was left as it is. ` +
-            "If its key or its events are to be others, register under another URL (a query such as ?g=2 will do), then delete it.",
+          `There is a subscription for ${there?.callback_url ?? url} already, and Calendly lets nobody change one: it was left as it is. ` +
+            "`calendly webhooks rotate` gives it another key; for other events, delete it and register anew.",
         );
-        if (json) say(JSON.stringify({ exists: true, callbackUrl: url }));
+        if (json) say(JSON.stringify({ exists: true, callbackUrl: there?.callback_url ?? url }));
       }
     });
 }
@@ -87,23 +93,17 @@ function deleteCommand({ open, say }: CommandPorts): Command {
     .description("Deletes a subscription. Events from then on are not delivered to it, and never again.")
     .argument("<uri>", "the subscription's URI, as `webhooks list` shows it")
     .action(async (uri: string) => {
-      const { openCalendly } = await open();
+      const { subscriptions, openCalendly } = await open();
       const { client } = await openCalendly();
       await client.deleteWebhookSubscription(uri);
+      await subscriptions.forgetKey(uri);
       say(`Deleted ${uri}`);
     });
 }
 
-/** Whose subscriptions they are. The organization is that of the token's user unless it is configured. */
-async function ownerOf(client: CalendlyClient, config: Config) {
-  const scope = config.CALENDLY_WEBHOOK_SCOPE;
-  const user = await client.currentUser();
-  const organization = config.CALENDLY_ORGANIZATION ?? user.current_organization;
-  return scope === "user" ? { organization, scope, user: user.uri } : { organization, scope };
-}
-
-function eventsToSubscribe(wanted: readonly string[]): string[] {
-  return [...new Set(wanted.flatMap((event) => (event === RESCHEDULED ? HALVES : [event])))];
+function ownerOf(client: CalendlyClient, config: Config) {
+  const { CALENDLY_ORGANIZATION: organization, CALENDLY_WEBHOOK_SCOPE: scope } = config;
+  return findOwner(client, { organization, scope });
 }
 
 function shown({ uri, callback_url, state, events, scope, retry_started_at, created_at }: WebhookSubscription) {

@@ -86,6 +86,8 @@ export function guardSubscription(ports: {
       return "a rotation is under way";
     }
 
+    // Before the list: a key that is written down while it is asked for belongs to one that it does not show yet.
+    const known = [...(await subscriptions.signingKeys()).keys()];
     let own: WebhookSubscription[];
     let foreign: WebhookSubscription[];
     try {
@@ -107,7 +109,7 @@ export function guardSubscription(ports: {
       if (failure !== undefined) problems.push(failure);
       else own = await findOwn(client, await ports.owner(MONITOR), url, MONITOR);
     }
-    await clearAway(own);
+    await clearAway(own, known);
     const isHealed = isDark && own.some(isActive);
     const remaining = isHealed ? judgeSubscriptions({ url, own, foreign, events }) : problems;
     const silence = await judgeSilence();
@@ -160,7 +162,7 @@ export function guardSubscription(ports: {
   }
 
   /** Deletes the disabled ones that were replaced, and forgets the keys of those that are not there any more. */
-  async function clearAway(own: WebhookSubscription[]): Promise<void> {
+  async function clearAway(own: WebhookSubscription[], known: readonly string[]): Promise<void> {
     if (ports.isHealing && own.some(isActive)) {
       for (const left of own.filter((subscription) => !isActive(subscription))) {
         await client.deleteWebhookSubscription(left.uri, MONITOR).catch(ignoreNotFound);
@@ -168,7 +170,7 @@ export function guardSubscription(ports: {
       }
     }
     const there = new Set(own.map(({ uri }) => uri));
-    for (const uri of (await subscriptions.signingKeys()).keys()) {
+    for (const uri of known) {
       if (!there.has(uri)) await subscriptions.forgetKey(uri);
     }
   }

@@ -23,6 +23,10 @@ export interface Credentials {
   tokens(tokens: readonly ApiToken[]): Promise<TokenRecord[]>;
   /** `counted` are the totals at the last check, by fingerprint. */
   signingKeys(counted: Readonly<Record<string, number>>): Promise<SigningKeyRecord[]>;
+  /** Deliveries that were verified with a key, whether it is still accepted or not. */
+  verifiedWith(fingerprint: string): Promise<number>;
+  /** Which of the two variables a key stood in last. */
+  lastSlotOf(fingerprint: string): Promise<SigningKeySlot["slot"] | undefined>;
   /** Says which keys an ingest accepts. */
   announceSigningKeys(keys: readonly SigningKeySlot[]): Promise<void>;
   /** Adds to the deliveries that were verified with a key. */
@@ -71,9 +75,19 @@ export function createCredentials(redis: Redis, now: () => number): Credentials 
       });
     },
 
+    async verifiedWith(fingerprint) {
+      return Number((await redis.hget(signingKeysKey, `${fingerprint}:verified`)) ?? 0);
+    },
+
+    async lastSlotOf(fingerprint) {
+      const slot = await redis.hget(signingKeysKey, `${fingerprint}:slot`);
+      return slot === "primary" || slot === "secondary" ? slot : undefined;
+    },
+
     async announceSigningKeys(keys) {
       for (const { slot, fingerprint } of keys) {
         await redis.hset(signingKeysKey, `slot:${slot}`, fingerprint);
+        await redis.hset(signingKeysKey, `${fingerprint}:slot`, slot);
         await redis.hsetnx(signingKeysKey, `${fingerprint}:first_seen`, String(now()));
       }
       if (!keys.some(({ slot }) => slot === "secondary")) await redis.hdel(signingKeysKey, "slot:secondary");

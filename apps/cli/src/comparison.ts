@@ -1,0 +1,82 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { DataOf } from "@calendly-worker/core/queues/contract";
+import type { sweeps } from "@calendly-worker/core/queues/contracts";
+import { liveInstances } from "@calendly-worker/core/store/instances";
+import type { SweepRun } from "@calendly-worker/core/store/sweep-runs";
+import type { Installation } from "./installation.ts";
+
+type Range = Extract<DataOf<typeof sweeps>, { kind: "range" }>;
+type History = Extract<DataOf<typeof sweeps>, { kind: "history" }>;
+
+const LOOK_EVERY_MS = 500;
+
+/** Long work is the workers': without one it would wait for ever. */
+export async function requireWorker({ redis }: Installation): Promise<void> {
+  if ((await liveInstances(redis, "worker")).length === 0) {
+    throw new Error("no worker of this installation lives: start one, it is what compares with Calendly's API");
+  }
+}
+
+/**
+ * Has a worker compare a range of events with Calendly's API, or waits for the one of that name that is under way, and
+ * gives its report. `onProgress` is told now and then how far it is.
+ */
+export async function compareRange(
+  installation: Installation,
+  range: Range,
+  onProgress: (run: SweepRun) => void,
+): Promise<SweepRun> {
+  const { runs, sweepJobs, shards } = installation;
+  if ((await runs.report(range.name)) === undefined) await sweepJobs.ensure(shards.first, range, 0);
+  let seen = -1;
+  for (;;) {
+    const report = await runs.report(range.name);
+    if (report !== undefined) return report;
+    const run = await runs.current(range.name);
+    if (run !== undefined && run.seen !== seen) {
+      seen = run.seen;
+      onProgress(run);
+    }
+    await requireWorker(installation);
+    // Looked at before the report: a job ends after that is written.
+    const isPending = await sweepJobs.isPending(shards.first, range);
+    if (!isPending && (await runs.report(range.name)) === undefined) {
+      throw new Error("the comparison was given up: the worker's log says why");
+    }
+    await pause(LOOK_EVERY_MS);
+  }
+}
+
+/** Has a worker tell the history of all bookings, and waits until it has. */
+export async function tellHistory(installation: Installation, history: History): Promise<void> {
+  const { sweepJobs, shards } = installation;
+  await sweepJobs.ensure(shards.first, history, 0);
+  while (await sweepJobs.isPending(shards.first, history)) {
+    await requireWorker(installation);
+    await pause(LOOK_EVERY_MS);
+  }
+}
+
+/** A run's counts in words, one line each. */
+export function reportLines({
+  seen,
+  read,
+  requests,
+  facts,
+  missed,
+  historical,
+  longestLagMs,
+  isDryRun,
+}: SweepRun): string[] {
+  const found = Object.entries(missed).filter(([, count]) => count > 0);
+  const total = found.reduce((sum, [, count]) => sum + count, 0);
+  const verb = isDryRun ? "are missing" : "were missing and have been taken up";
+  return [
+    `${seen} events seen, ${read} of them read, ${requests} requests.`,
+    `${total} of ${facts} facts ${verb}${total > 0 ? `; the oldest is ${Math.round(longestLagMs / 1_000)} s old` : ""}.`,
+    ...found.map(([kind, count]) => `  ${kind}: ${count}`),
+    ...(historical > 0
+      ? [`${historical} facts are history: from before this installation began, and told to nobody.`]
+      : []),
+  ];
+}
