@@ -39,7 +39,12 @@ const CONNECT_DEADLINE_MS = 5_000;
 const API_TIMEOUT_MS = 10_000;
 const API_TOTAL_TIMEOUT_MS = 90_000;
 /** A person would rather wait for the next minute's budget than start again. */
-const API_PATIENCE_MS = 60_000;
+const PATIENT: Patience = { patienceMs: 60_000 };
+
+/** How long a call waits for budget. */
+interface Patience {
+  readonly patienceMs: number;
+}
 
 /** The stores of the installation whose Redis REDIS_URL names. The lifecycle closes them. */
 export async function openInstallation(config: Config, lifecycle: Lifecycle, log: Logger) {
@@ -72,6 +77,7 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   lifecycle.own("sweeps", sweepJobs, (jobs) => jobs.close());
   return {
     config,
+    log,
     redis,
     shards,
     bookings,
@@ -82,12 +88,12 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
     fingerprintOf: await openFingerprints(redis),
     runs: createSweepRuns(redis),
     sweepJobs,
-    openCalendly: () => openCalendly(config, redis, lifecycle, log),
+    openCalendly: (patience = PATIENT) => openCalendly(config, redis, lifecycle, log, patience),
   };
 }
 
 /** Calendly's API, by the gate that the workers share: what is asked here counts against the same budget. */
-async function openCalendly(config: Config, redis: Redis, lifecycle: Lifecycle, log: Logger) {
+async function openCalendly(config: Config, redis: Redis, lifecycle: Lifecycle, log: Logger, patience: Patience) {
   const tokens = [config.CALENDLY_API_TOKEN, config.CALENDLY_API_TOKEN_SECONDARY].filter(
     (token) => token !== undefined,
   );
@@ -102,7 +108,7 @@ async function openCalendly(config: Config, redis: Redis, lifecycle: Lifecycle, 
     baseUrl: config.CALENDLY_API_BASE_URL.replace(/\/$/, ""),
     timeoutMs: API_TIMEOUT_MS,
     totalTimeoutMs: API_TOTAL_TIMEOUT_MS,
-    patienceMs: API_PATIENCE_MS,
+    ...patience,
     signal: lifecycle.signal,
   });
   return { client, gate, credentials: createCredentials(redis, now) };

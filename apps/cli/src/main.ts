@@ -5,8 +5,15 @@ import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { EXIT } from "@calendly-worker/core/lifecycle/run-app";
 import { createLogger } from "@calendly-worker/core/telemetry/logger";
 import { Command } from "commander";
+import { backfillCommand } from "./commands/backfill.ts";
+import { bookingsCommand } from "./commands/bookings.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { eraseCommand } from "./commands/erase.ts";
 import { incompleteCommand } from "./commands/incomplete.ts";
+import { outcomesCommand } from "./commands/outcomes.ts";
+import { quarantineCommand } from "./commands/quarantine.ts";
+import { queueCommand } from "./commands/queue.ts";
+import { reconcileCommand } from "./commands/reconcile.ts";
 import { tokensCommand } from "./commands/tokens.ts";
 import { webhooksCommand } from "./commands/webhooks.ts";
 import { openInstallation } from "./installation.ts";
@@ -28,9 +35,16 @@ const ports = {
 
 const program = new Command("calendly")
   .description("Looks after an installation of calendly-worker. Reads the same settings as the apps.")
+  .addCommand(doctorCommand(ports))
   .addCommand(webhooksCommand(ports))
   .addCommand(tokensCommand(ports))
+  .addCommand(bookingsCommand(ports))
+  .addCommand(outcomesCommand(ports))
   .addCommand(incompleteCommand(ports))
+  .addCommand(reconcileCommand(ports))
+  .addCommand(backfillCommand(ports))
+  .addCommand(queueCommand(ports))
+  .addCommand(quarantineCommand(ports))
   .addCommand(eraseCommand(ports));
 
 /** Every command says how it is used when it is used wrongly. */

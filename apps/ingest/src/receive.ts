@@ -85,7 +85,8 @@ async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): 
       await ports.quarantine(reading, arrival);
       return { kind: "quarantined", ...genuine };
     case "fact":
-      if (!isInScope(reading.fact, ports.scope)) return { kind: "out_of_scope", ...genuine };
+      if (reading.test === undefined && !isInScope(reading.fact, ports.scope))
+        return { kind: "out_of_scope", ...genuine };
       return { kind: (await ports.enqueue(reading, arrival)) === "new" ? "accepted" : "duplicate", ...genuine };
   }
 }
@@ -97,6 +98,8 @@ async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): 
 async function receiveLate(ports: Ports, reading: Reading, arrival: Arrival, signedAt: number): Promise<Outcome> {
   const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith };
   if (reading.kind === "unhandled") return { kind: "ignored", ...genuine };
+  if (reading.kind === "fact" && reading.test !== undefined)
+    return { kind: "refused", code: "timestamp_outside_window" };
   if (reading.kind === "unreadable") await ports.quarantine({ ...reading, reason: "late" }, arrival);
   else {
     const { fact, job, identity } = reading;

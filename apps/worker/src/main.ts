@@ -40,6 +40,7 @@ import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { openSharedTier } from "@calendly-worker/core/store/shared-tier";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { createSweepRuns } from "@calendly-worker/core/store/sweep-runs";
+import { createTestDeliveries } from "@calendly-worker/core/store/test-deliveries";
 import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { createAdmission } from "./admit.ts";
@@ -263,13 +264,15 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   const findHalf = findMissingHalf({ client, bookings, fold, now });
   const intervalMs = config.CALENDLY_CONFERENCE_LINK_INTERVAL * 1_000;
   const askForLink = askForConferenceLink({ client, bookings, fold, intervalMs, now });
+  const tests = createTestDeliveries(redis);
+  const foldAll = foldDelivery({ fold, tests, referenceField: config.CALENDLY_REFERENCE_FIELD, now });
   const late = createLateMemory({ redis, shards, memoryMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000, now });
   const askLate = askForLate({ client, late, fold, now });
   const perMinute = config.CALENDLY_LATE_FETCHES;
   await begin();
   for (const shard of shards.all) {
     consumers.push(
-      createConsumer({ ...consuming, shard, contract: deliveries, handle: foldDelivery(fold) }),
+      createConsumer({ ...consuming, shard, contract: deliveries, handle: foldAll }),
       createConsumer({ ...consuming, shard, contract: missingHalves, handle: findHalf }),
       createConsumer({ ...consuming, shard, contract: conferenceLinks, handle: askForLink }),
       createConsumer({ ...consuming, shard, contract: lateDeliveries, handle: askLate, perMinute }),

@@ -22,6 +22,13 @@ interface Stated {
   readonly at: number;
 }
 
+export interface How {
+  /** In ms: what changed later is left to its delivery, or to the next comparison. */
+  readonly changedBefore: number;
+  /** Whether it only counts. */
+  readonly isDryRun: boolean;
+}
+
 /** What the look at one event has added to a run. */
 export type Looked = Pick<SweepRun, "read" | "facts" | "missed" | "historical" | "longestLagMs">;
 
@@ -29,7 +36,7 @@ export interface Sweep {
   /** Looks at events of one page of Calendly's list: gives for each what it added, in order. */
   look(
     events: readonly ApiScheduledEvent[],
-    how: Pick<SweepRun, "graceMs" | "isDryRun">,
+    how: How,
     options: CallOptions,
     context: Pick<JobContext, "log" | "signal">,
   ): AsyncGenerator<{ readonly event: ApiScheduledEvent; readonly looked: Looked }>;
@@ -72,7 +79,7 @@ export function createSweep(ports: {
 
   async function read(
     event: ApiScheduledEvent,
-    { graceMs, isDryRun }: Pick<SweepRun, "graceMs" | "isDryRun">,
+    { changedBefore, isDryRun }: How,
     options: CallOptions,
     context: Pick<JobContext, "log" | "signal">,
   ): Promise<Looked> {
@@ -85,7 +92,7 @@ export function createSweep(ports: {
       context.signal.throwIfAborted();
       const { inviteeId } = parseInviteeUri(invitee.uri);
       listed.add(inviteeId);
-      if (Date.parse(invitee.updated_at) > readAt - graceMs) isComplete = false;
+      if (Date.parse(invitee.updated_at) > changedBefore) isComplete = false;
       else looked = sum(looked, await take(event, invitee, isDryRun, context));
     }
     if (!isDryRun && isComplete) {
@@ -145,7 +152,7 @@ export function createSweep(ports: {
       const swept = await events.swept(page.map(({ uri }) => parseResourceUri(uri)));
       for (const [index, event] of page.entries()) {
         context.signal.throwIfAborted();
-        const isFresh = Date.parse(event.updated_at) > now() - how.graceMs;
+        const isFresh = Date.parse(event.updated_at) > how.changedBefore;
         const isLeft = isFresh || (await isUnchanged(event, swept[index]));
         yield { event, looked: isLeft ? NOTHING : await read(event, how, options, context) };
       }

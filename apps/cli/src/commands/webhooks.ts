@@ -14,6 +14,7 @@ import { webhookUrlOf } from "@calendly-worker/core/config/webhook-url";
 import { Command } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { rotateCommand } from "./rotate.ts";
+import { testCommand } from "./test-webhook.ts";
 
 interface Json {
   readonly json?: true;
@@ -27,6 +28,7 @@ export function webhooksCommand(ports: CommandPorts): Command {
     .addCommand(listCommand(ports))
     .addCommand(registerCommand(ports))
     .addCommand(deleteCommand(ports))
+    .addCommand(testCommand(ports))
     .addCommand(rotateCommand(ports));
 }
 

@@ -6,7 +6,8 @@ import {
   adviseOnTokens,
 } from "@calendly-worker/core/calendly/credential-advice";
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
-import type { ApiGate, ApiToken } from "@calendly-worker/core/calendly/gate";
+import type { ApiGate } from "@calendly-worker/core/calendly/gate";
+import { lackingScopes } from "@calendly-worker/core/calendly/token-scopes";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import type { Credentials } from "@calendly-worker/core/store/credentials";
 import type { Notices, NoticeType } from "@calendly-worker/core/store/notices";
@@ -17,9 +18,6 @@ const NOTICE_OF: Partial<Record<AdviceCode, NoticeType>> = {
   token_rotation_recommended: "credentials.rotation_recommended",
   old_signing_key_may_go: "credentials.signing_key_unused",
 };
-
-/** Asked for to see whether a token may ask at all: nobody is called so, and "not found" is said only to who may look. */
-const NOBODY = "https://api.calendly.com/event_types/00000000-0000-4000-8000-000000000000";
 
 /**
  * Tries each token with one cheap read a scope, looks at the use of tokens and signing keys, and says what should be done
@@ -73,7 +71,7 @@ export function checkCredentials(ports: {
           const message = `The ${slot} token belongs to another user or organization than the first: it cannot replace it.`;
           advice.push({ code: "token_of_another_user", slot, message });
         }
-        const lacking = await lackingScopes(token, user);
+        const lacking = await lackingScopes(client, { token, user, priority: "monitor", now: now() });
         if (lacking.length > 0) {
           advice.push({ code: "token_lacks_scope", slot, message: `The ${slot} token lacks ${lacking.join(", ")}.` });
         }
@@ -83,27 +81,5 @@ export function checkCredentials(ports: {
       }
     }
     return advice;
-  }
-
-  async function lackingScopes(token: ApiToken, user: CurrentUser): Promise<string[]> {
-    const options = { priority: "monitor", token } as const;
-    const soon = now() + 3_600_000;
-    const range = { start: new Date(soon).toISOString(), end: new Date(soon + 3_600_000).toISOString() };
-    const minStart = "2099-01-01T00:00:00Z";
-    const reads = [
-      () => client.eventType(NOBODY, options),
-      () => client.availableTimes(NOBODY, range, options),
-      () => client.scheduledEvents({ organization: user.current_organization, minStart }, options).next(),
-    ];
-    const lacking = new Set<string>();
-    for (const read of reads) {
-      try {
-        await read();
-      } catch (err) {
-        if (!(err instanceof CalendlyError)) throw err;
-        for (const scope of err.details.requiredScopes ?? []) lacking.add(scope);
-      }
-    }
-    return [...lacking];
   }
 }

@@ -50,12 +50,14 @@ export function compareWithCalendly(ports: {
     const sliceEnd = now() + SLICE_MS;
     try {
       const { organization, user } = await ports.owner(options);
+      // Or else a long run would chase those who book meanwhile.
+      const how = { changedBefore: Date.parse(run.startedAt) - run.graceMs, isDryRun: run.isDryRun };
       const [from, to] = [start ?? run.from, run.to];
       const range = { ...(from !== null && { minStart: from }), ...(to !== null && { maxStart: to }) };
       const listed = client.scheduledEvents({ organization, ...(user && { user }), ...range }, options);
       for await (const page of pagesOf(listed)) {
         const rest = page.filter(({ uri }) => !run.cursor?.ids.includes(uri));
-        for await (const { event, looked } of sweep.look(rest, run, options, context)) {
+        for await (const { event, looked } of sweep.look(rest, how, options, context)) {
           run = { ...run, ...sum(run, looked), seen: run.seen + 1, cursor: after(run.cursor, event) };
         }
         await runs.keep(run);

@@ -1,8 +1,47 @@
+import { emptyBooking, mergeFact } from "@calendly-worker/core/bookings/booking";
+import { publish } from "@calendly-worker/core/bookings/outcomes";
+import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
 import type { JobHandler } from "@calendly-worker/core/queues/consumer";
 import type { deliveries } from "@calendly-worker/core/queues/contracts";
+import type { Delivery } from "@calendly-worker/core/store/bookings";
+import type { TestDeliveries } from "@calendly-worker/core/store/test-deliveries";
 import type { Fold } from "../fold.ts";
 
-/** Takes up what Calendly has delivered. */
-export function foldDelivery(fold: Fold): JobHandler<typeof deliveries> {
-  return (delivery, context) => fold.delivery(delivery, context);
+/** Takes up what Calendly has delivered. What was sent as a test goes the same way up to its outcome, and no further. */
+export function foldDelivery(ports: {
+  readonly fold: Fold;
+  readonly tests: Pick<TestDeliveries, "keep">;
+  readonly referenceField: string;
+  readonly now: () => number;
+}): JobHandler<typeof deliveries> {
+  const { fold, tests, referenceField, now } = ports;
+
+  return async (delivery, context) => {
+    const begunAt = now();
+    const test = testIn(delivery);
+    if (test === undefined) return await fold.delivery(delivery, context);
+    const outcome = outcomeOf(delivery);
+    const receivedAt = Date.parse(delivery.receivedAt);
+    const hops = { outcomeId: outcome?.id ?? null, outcomeType: outcome?.type ?? null };
+    await tests.keep(test, { receivedAt, begunAt, endedAt: now(), ...hops });
+    return "tested";
+  };
+
+  /** The first outcome that would follow, were there nothing else. */
+  function outcomeOf({ body, origin }: Delivery) {
+    const reading = readDelivery(Buffer.from(body));
+    if (reading.kind !== "fact" || reading.fact.kind !== "invitee") return undefined;
+    const { oldInvitee: _, newInvitee: __, ...fact } = reading.fact;
+    const merge = mergeFact(emptyBooking(fact.inviteeId), fact);
+    if (merge.kind === "malformed") return undefined;
+    const telling = { origin, referenceField, publishFrom: 0, eventType: () => undefined };
+    return publish(merge.booking, telling).outcomes[0];
+  }
+}
+
+/** The signed body says it, and the identity follows from that. */
+function testIn({ identity, body }: Delivery): string | undefined {
+  if (!identity.startsWith("test/")) return undefined;
+  const reading = readDelivery(Buffer.from(body));
+  return reading.kind === "fact" ? reading.test : undefined;
 }

@@ -22,7 +22,14 @@ export type DeliveredFact = InviteeFact | RoutingFormFact | EventTypeFact;
 
 /** What a genuine delivery turns out to be. `identity` is the same for every delivery of one fact. */
 export type Reading =
-  | { readonly kind: "fact"; readonly identity: string; readonly job: string; readonly fact: DeliveredFact }
+  | {
+      readonly kind: "fact";
+      readonly identity: string;
+      readonly job: string;
+      readonly fact: DeliveredFact;
+      /** Its own id where it was sent as a test, by whoever has the signing key: it counts for nothing. */
+      readonly test?: string;
+    }
   | { readonly kind: "unhandled"; readonly identity: string; readonly event: string }
   | {
       readonly kind: "unreadable";
@@ -84,7 +91,7 @@ export function readDelivery(body: Uint8Array): Reading {
 
   const wrapped = envelope.safeParse(json);
   if (!wrapped.success) return unreadable("not_an_envelope", describe(wrapped.error));
-  const { event, payload } = wrapped.data;
+  const { event, payload, test } = wrapped.data;
   const how = Object.hasOwn(HANDLED, event) ? HANDLED[event] : undefined;
   if (how === undefined) return { kind: "unhandled", identity: bodyIdentity(), event };
 
@@ -94,6 +101,8 @@ export function readDelivery(body: Uint8Array): Reading {
     return { kind: "unreadable", identity, reason: "payload_invalid", problems: describe(read.error) };
   }
   const fact = how.fact(event, read.data);
+  // A name of its own, inside what is signed: nothing that Calendly delivers can be sent again as a test.
+  if (test) return { kind: "fact", identity: `test/${test.id}`, job: "test", fact, test: test.id };
   return { kind: "fact", identity: fact.identity, job: how.job(event, fact), fact };
 }
 

@@ -88,6 +88,9 @@ export const eventTypePayload = z.looseObject({
   uri: resourceUri,
   updated_at: instant,
   slug: maybeText,
+  active: z.boolean().nullish(),
+  deleted_at: maybeText,
+  scheduling_url: maybeText,
   kind: maybeText,
   pooling_type: maybeText,
   duration: z.number().nullish(),
@@ -101,4 +104,6 @@ export const envelope = z.looseObject({
   created_at: z.string(),
   created_by: maybeText,
   payload: z.looseObject({}),
+  /** Calendly sends none: there where this project tests the way of a delivery. */
+  test: z.looseObject({ id: z.uuid() }).nullish(),
 });

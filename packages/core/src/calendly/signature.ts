@@ -57,6 +57,12 @@ export function createVerifier(ports: {
   };
 }
 
+/** The header that a body is sent with, as Calendly would. `seconds` is the signature's time, unix. */
+export function signatureHeader(key: string, body: string | Uint8Array, seconds: number): string {
+  const digest = createHmac("sha256", key).update(`${seconds}.`).update(body).digest("hex");
+  return `t=${seconds},v1=${digest}`;
+}
+
 interface Signature {
   /** As sent: the signed bytes begin with this very text. */
   readonly timeText: string;

@@ -21,6 +21,10 @@ export interface Quarantine {
   /** Resolves once it is stored. */
   keep(entry: Quarantined): Promise<void>;
   get(id: string): Promise<Quarantined | undefined>;
+  /** The newest first. */
+  list(limit: number): Promise<Quarantined[]>;
+  /** Whether it was there. */
+  drop(id: string): Promise<boolean>;
   count(): Promise<number>;
 }
 
@@ -59,6 +63,16 @@ export function createQuarantine(ports: {
     async get(id) {
       const content = await redis.get(quarantineEntryKey(shard, id));
       return content === null ? undefined : decode(content);
+    },
+    async list(limit) {
+      const ids = await redis.zrange(quarantineIndexKey(shard), "+inf", "-inf", "BYSCORE", "REV", "LIMIT", 0, limit);
+      const contents = await Promise.all(ids.map((id) => redis.get(quarantineEntryKey(shard, id))));
+      return contents.flatMap((content) => (content === null ? [] : [decode(content)]));
+    },
+    async drop(id) {
+      const step = redis.multi().del(quarantineEntryKey(shard, id)).zrem(quarantineIndexKey(shard), id);
+      const [deleted] = (await step.exec()) ?? [];
+      return deleted?.[1] === 1;
     },
     count: () => redis.zcard(quarantineIndexKey(shard)),
   };

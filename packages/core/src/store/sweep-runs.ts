@@ -20,7 +20,7 @@ export interface SweepRun {
   /** Starts of the events, ISO 8601: the first included, the last not; null has no bound. */
   readonly from: string | null;
   readonly to: string | null;
-  /** What changed within this time is left to its delivery. */
+  /** What changed within this time before the start, or after it, is left to its delivery. */
   readonly graceMs: number;
   /** Whether it only counts. */
   readonly isDryRun: boolean;

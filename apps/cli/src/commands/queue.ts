@@ -1,0 +1,138 @@
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  createQueueOperations,
+  QUEUE_NAMES,
+  type QueueCounts,
+  type QueueOperations,
+} from "@calendly-worker/core/queues/operations";
+import { Command, Option } from "commander";
+import type { CommandPorts } from "../installation.ts";
+import { wholeOf } from "../options.ts";
+
+interface Json {
+  readonly json?: true;
+}
+
+const queueOption = () => new Option("--queue <name>", "which queue").choices(QUEUE_NAMES).default("deliveries");
+
+export function queueCommand(ports: CommandPorts): Command {
+  const { open, say, note } = ports;
+
+  /** Every answer about the queues begins with what is easily forgotten. */
+  async function withQueues<T>(act: (queues: QueueOperations) => Promise<T>): Promise<T> {
+    const queues = createQueueOperations(await open());
+    try {
+      const result = await act(queues);
+      for (const { queue, isPaused } of await queues.counts()) {
+        if (isPaused)
+          note(`WARNING: the queue ${queue} is paused. \`calendly queue resume --queue ${queue}\` lets it go on.`);
+      }
+      return result;
+    } finally {
+      await queues.close();
+    }
+  }
+
+  const failed = new Command("failed")
+    .description("Lists the jobs that were given up, and why.")
+    .option("--json", "print JSON")
+    .action(async ({ json }: Json) => {
+      const jobs = await withQueues((queues) => queues.failed());
+      if (json) return say(JSON.stringify(jobs));
+      if (jobs.length === 0) return say("No job has failed.");
+      for (const { queue, id, name, identity, reason, attempts, failedAt } of jobs) {
+        say(`${id}\n  ${queue}: ${name}${identity === null ? "" : ` (${identity})`}`);
+        say(`  given up ${failedAt ?? "at an unknown time"} after ${attempts} tries: ${reason}`);
+      }
+    });
+
+  const retry = new Command("retry")
+    .description("Lets jobs that were given up be tried again.")
+    .argument("[id...]", "the jobs, as `queue failed` gives them")
+    .option("--all", "all there are")
+    .option("--json", "print JSON")
+    .action(async (ids: string[], { all, json }: Json & { all?: true }) => {
+      if (ids.length > 0 === (all === true)) throw new Error("expected ids or --all: one of the two");
+      const count = await withQueues((queues) => queues.retry(({ id }) => all === true || ids.includes(id)));
+      if (all !== true && count < ids.length) note(`${ids.length - count} of them are not among the failed jobs.`);
+      say(json ? JSON.stringify({ retried: count }) : `${count} jobs are tried again.`);
+    });
+
+  const hold = (verb: "pause" | "resume", description: string, done: string) =>
+    new Command(verb)
+      .description(description)
+      .addOption(queueOption())
+      .option("--json", "print JSON")
+      .action(async ({ queue, json }: Json & { queue: string }) => {
+        await withQueues((queues) => queues[verb](queue));
+        say(json ? JSON.stringify({ queue, paused: verb === "pause" }) : `The queue ${queue} ${done}.`);
+      });
+
+  const drainPlan = new Command("drain-plan")
+    .description("Watches the queues for a while and says when they will be empty at that pace.")
+    .option("--seconds <seconds>", "how long to watch", wholeOf, 5)
+    .option("--json", "print JSON")
+    .action(async ({ seconds, json }: Json & { seconds: number }) => {
+      const plan = await withQueues(async (queues) => {
+        const before = await queues.counts();
+        const from = performance.now();
+        await pause(seconds * 1_000);
+        const after = await queues.counts();
+        return after.map((now, index) => planOf(before[index] ?? now, now, (performance.now() - from) / 1_000));
+      });
+      if (json) return say(JSON.stringify(plan));
+      for (const { queue, pending, perSecond, emptyInSeconds } of plan) {
+        const pace =
+          perSecond === 0
+            ? "not changing"
+            : `${perSecond > 0 ? "shrinking" : "growing"} by ${Math.abs(perSecond)} a second`;
+        const when =
+          pending === 0
+            ? "empty"
+            : emptyInSeconds === null
+              ? `${pending} pending, ${pace}`
+              : `${pending} pending, ${pace}, empty in about ${emptyInSeconds} s`;
+        say(`${queue.padEnd(18)} ${when}`);
+      }
+    });
+
+  const status = new Command("status")
+    .description("Counts the jobs of every queue.")
+    .option("--json", "print JSON")
+    .action(async ({ json }: Json) => {
+      const counts = await withQueues((queues) => queues.counts());
+      if (json) return say(JSON.stringify(counts));
+      say(
+        `${"queue".padEnd(18)} ${["waiting", "active", "delayed", "failed"].map((name) => name.padStart(8)).join("")}`,
+      );
+      for (const { queue, waiting, active, delayed, failed: gone } of counts) {
+        say(
+          `${queue.padEnd(18)} ${[waiting, active, delayed, gone].map((count) => String(count).padStart(8)).join("")}`,
+        );
+      }
+    });
+
+  return new Command("queue")
+    .description("What waits, what was given up, and holding it up.")
+    .addCommand(status)
+    .addCommand(failed)
+    .addCommand(retry)
+    .addCommand(
+      hold(
+        "pause",
+        "Stops taking up jobs. What Calendly delivers is kept meanwhile.",
+        "is paused: what comes is kept, and nothing is taken up",
+      ),
+    )
+    .addCommand(hold("resume", "Lets a paused queue go on.", "goes on"))
+    .addCommand(drainPlan);
+}
+
+/** At the net pace: what came meanwhile counts. */
+function planOf(before: QueueCounts, after: QueueCounts, seconds: number) {
+  const pendingOf = ({ waiting, active, delayed }: QueueCounts) => waiting + active + delayed;
+  const pending = pendingOf(after);
+  const perSecond = seconds === 0 ? 0 : Math.round(((pendingOf(before) - pending) / seconds) * 10) / 10;
+  const emptyInSeconds = pending === 0 ? 0 : perSecond > 0 ? Math.ceil(pending / perSecond) : null;
+  return { queue: after.queue, pending, perSecond, emptyInSeconds };
+}
