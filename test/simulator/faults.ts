@@ -19,6 +19,8 @@ export const faults = z.strictObject({
   signatureTimeOnRetry: z.enum(["frozen", "renewed"]),
   /** Real time that every answer of the API takes longer, in ms. */
   apiLatencyMs: z.number().min(0),
+  /** How far the time in the API's answers is ahead, in ms; below 0 behind. */
+  apiClockSkewMs: z.number(),
   /** What the API answers: rightly, 503, or 200 with an unreadable body. */
   api: z.enum(["well", "down", "garbage"]),
 });
@@ -36,5 +38,6 @@ export const NO_FAULTS: Readonly<Faults> = {
   delayMaxMs: 0,
   signatureTimeOnRetry: "renewed",
   apiLatencyMs: 0,
+  apiClockSkewMs: 0,
   api: "well",
 };

@@ -46,6 +46,8 @@ export function accountRoutes(account: Account): Router {
       throw invalidArgument([{ parameter: "organization", message: "is missing" }]);
     }
     if (filters.organization !== undefined && filters.organization !== catalog.organization) throw permissionDenied();
+    // The whole organization's are for its admin.
+    if (filters.user === undefined && tokenIn(res).user.uri !== catalog.admin.uri) throw permissionDenied();
     const found = events.filter((event) => fits(event, filters));
     const sorted = found.toSorted((a, b) => a.start.localeCompare(b.start));
     res.json(pageOf(req, filters.sort.endsWith("desc") ? sorted.toReversed() : sorted, eventResource));

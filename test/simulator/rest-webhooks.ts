@@ -2,7 +2,7 @@ import { Router } from "express";
 import { z } from "zod";
 import type { Catalog } from "./catalog.ts";
 import { pageOf } from "./pages.ts";
-import { invalidArgument, notFound, parse } from "./rest-errors.ts";
+import { invalidArgument, notFound, parse, permissionDenied } from "./rest-errors.ts";
 import type { SampleData } from "./sample-data.ts";
 import {
   checkOwner,
@@ -31,6 +31,7 @@ export function webhookRoutes(catalog: Catalog, subscriptions: Subscriptions, sa
   router.get("/webhook_subscriptions", needs("webhooks:read"), (req, res) => {
     const filter = parse(owner, req.query);
     checkOwner(catalog, filter);
+    if (filter.scope === "organization" && tokenIn(res).user.uri !== catalog.admin.uri) throw permissionDenied();
     const found = [...all.values()].filter(
       ({ scope, user, group }) =>
         scope === filter.scope &&

@@ -30,6 +30,7 @@ export function restRoutes(ports: {
 
   router.use(limitRate({ clock, tokens, limit: rateLimit }));
   router.use(async (_req: Request, res: Response, next: NextFunction) => {
+    if (faults.apiClockSkewMs !== 0) res.set("Date", new Date(Date.now() + faults.apiClockSkewMs).toUTCString());
     if (faults.apiLatencyMs > 0) await pause(faults.apiLatencyMs, undefined, { signal: stopping }).catch(() => {});
     if (faults.api === "down")
       res.status(503).json({ title: "Internal Server Error", message: "The server is not available." });

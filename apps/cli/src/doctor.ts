@@ -1,3 +1,4 @@
+import { OWN_EVENTS } from "@calendly-worker/core/calendly/deliveries";
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import type { ApiToken } from "@calendly-worker/core/calendly/gate";
 import {
@@ -246,7 +247,7 @@ async function lookAtCalendly(installation: Installation): Promise<Finding[]> {
         )
       : ok("rate limit", "There is budget left."),
   ];
-  for (const token of gate.tokens) findings.push(...(await lookAtToken(installation, client, token)));
+  for (const token of gate.tokens) findings.push(...(await lookAtToken(client, token)));
   if (findings.some(({ check, status }) => check === "token" && status === "fault")) return findings;
   const tried = await Promise.all([lookAtOwner(config, client), lookAtEventTypes(config, client)]);
   return [...findings, ...tried.flat()];
@@ -254,7 +255,7 @@ async function lookAtCalendly(installation: Installation): Promise<Finding[]> {
 
 type Client = Awaited<ReturnType<Installation["openCalendly"]>>["client"];
 
-async function lookAtToken(_: Installation, client: Client, token: ApiToken): Promise<Finding[]> {
+async function lookAtToken(client: Client, token: ApiToken): Promise<Finding[]> {
   const name = `CALENDLY_API_TOKEN${token.slot === "secondary" ? "_SECONDARY" : ""}`;
   try {
     const user = await client.currentUser({ token });
@@ -351,7 +352,7 @@ async function lookAtPublicAddress(config: Config): Promise<Finding[]> {
   if (key === undefined) return [];
   // Genuine, and of a type that nobody handles: it is answered, and changes nothing.
   const body = fragileJson({
-    event: "calendly_worker.doctor",
+    event: `${OWN_EVENTS}doctor`,
     created_at: new Date().toISOString(),
     created_by: null,
     payload: {},

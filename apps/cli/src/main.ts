@@ -15,6 +15,7 @@ import { quarantineCommand } from "./commands/quarantine.ts";
 import { queueCommand } from "./commands/queue.ts";
 import { reconcileCommand } from "./commands/reconcile.ts";
 import { tokensCommand } from "./commands/tokens.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { webhooksCommand } from "./commands/webhooks.ts";
 import { openInstallation } from "./installation.ts";
 
@@ -37,6 +38,7 @@ const program = new Command("calendly")
   .description("Looks after an installation of calendly-worker. Reads the same settings as the apps.")
   .addCommand(doctorCommand(ports))
   .addCommand(webhooksCommand(ports))
+  .addCommand(verifyCommand(ports))
   .addCommand(tokensCommand(ports))
   .addCommand(bookingsCommand(ports))
   .addCommand(outcomesCommand(ports))

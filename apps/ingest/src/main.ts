@@ -24,17 +24,11 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const secondary = config.CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY;
   if (secondary !== undefined) keys.push({ name: "secondary", key: secondary });
   let keyUsage: KeyUsage | undefined;
-  const verifier = createVerifier({
+  const verify = createVerifier({
     keys,
     windowSeconds: config.CALENDLY_WEBHOOK_REPLAY_PROTECTION_WINDOW,
     now: Date.now,
   });
-
-  const verify: typeof verifier = (header, body) => {
-    const verdict = verifier(header, body);
-    if (verdict.kind === "genuine") keyUsage?.count(verdict.key);
-    return verdict;
-  };
 
   const shards = createShards(config.CALENDLY_SHARDS);
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
@@ -56,6 +50,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const app = createApp({
     verify,
     read: readDelivery,
+    onDelivered: (key) => keyUsage?.count(key),
     enqueue: intake.enqueue,
     quarantine: intake.quarantine,
     hint: intake.hint,

@@ -1,6 +1,6 @@
 import type { InviteeFact } from "@calendly-worker/core/bookings/facts";
 import { isInScope, type Scope } from "@calendly-worker/core/bookings/scope";
-import type { Reading } from "@calendly-worker/core/calendly/deliveries";
+import { OWN_EVENTS, type Reading } from "@calendly-worker/core/calendly/deliveries";
 import type { KeyName, SignatureError, Verdict } from "@calendly-worker/core/calendly/signature";
 
 /** What is said of every delivery that Calendly has signed. */
@@ -39,6 +39,8 @@ export interface Arrival {
 export interface Ports {
   verify(header: string | undefined, body: Uint8Array): Verdict;
   read(body: Uint8Array): Reading;
+  /** Calendly has delivered something in time that this key verifies. */
+  onDelivered(key: KeyName): void;
   enqueue(fact: Fact, arrival: Arrival): Promise<"new" | "seen">;
   quarantine(
     unreadable: Omit<Unreadable, "reason"> & { readonly reason: Unreadable["reason"] | "late" },
@@ -65,6 +67,7 @@ export async function receive(ports: Ports, request: Request): Promise<Outcome> 
   if (verdict.kind === "refused") return verdict;
 
   const reading = ports.read(request.body);
+  if (verdict.kind === "genuine" && !isOwn(reading)) ports.onDelivered(verdict.key);
   const { signature: _, ...rest } = request;
   const arrival = { ...rest, signedWith: verdict.key };
   try {
@@ -74,6 +77,12 @@ export async function receive(ports: Ports, request: Request): Promise<Outcome> 
   } catch (err) {
     return { kind: "unavailable", err };
   }
+}
+
+/** What this project sends itself says nothing about whether Calendly delivers. */
+function isOwn(reading: Reading): boolean {
+  if (reading.kind === "unhandled") return reading.event.startsWith(OWN_EVENTS);
+  return reading.kind === "fact" && reading.test !== undefined;
 }
 
 async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): Promise<Outcome> {

@@ -1,4 +1,5 @@
 import {
+  adviseOnTokenRotation,
   adviseOnTokens,
   NEEDED_SCOPES,
   type TokenRecord,
@@ -20,13 +21,16 @@ function statusCommand({ open, say }: CommandPorts): Command {
       const { gate, credentials } = await openCalendly();
       const maxUsage = config.CALENDLY_MAX_USAGE_PER_KEY;
       const tokens = await credentials.tokens(gate.tokens);
+      const rotation = adviseOnTokenRotation(tokens, await credentials.retiredTokens(gate.tokens), Date.now());
       const advice = adviseOnTokens(tokens, maxUsage, Date.now());
       if (json) {
         const states = tokens.map((token) => ({ ...token, state: tokenState(token, maxUsage) }));
-        return say(JSON.stringify({ tokens: states, advice }));
+        return say(JSON.stringify({ tokens: states, advice, rotation }));
       }
       for (const token of tokens) for (const line of linesOf(token, maxUsage)) say(line);
       for (const { message } of advice) say(`→ ${message}`);
+      const { step, next } = rotation;
+      say(step === undefined ? `Rotation: ${next}` : `Rotation, step ${step} of 7: ${next}`);
     });
 }
 

@@ -83,6 +83,63 @@ export function adviseOnTokens(tokens: readonly TokenRecord[], maxUsage: number,
   });
 }
 
+/** Where one is in the rotation of the API token, and what comes next. Steps are those of the deployment guide. */
+export interface TokenRotation {
+  /** 1 to 7; undefined while none is under way. */
+  readonly step: number | undefined;
+  readonly next: string;
+}
+
+/** A token that is configured nowhere any more: the one that a rotation replaced. */
+export interface RetiredToken {
+  readonly fingerprint: string;
+  readonly seen: TokenRecord["seen"];
+  readonly lastUsedAt: number | undefined;
+}
+
+/** All processes have been restarted when the old token has not been used for so long. */
+const UNUSED_MS = 10 * 60_000;
+/** A token that was retired longer ago belongs to a rotation that is over. */
+const RECENT_MS = 7 * 86_400_000;
+
+/** What the guide's procedure for the API token asks for next. `now` in ms. */
+export function adviseOnTokenRotation(
+  tokens: readonly TokenRecord[],
+  retired: readonly RetiredToken[],
+  now: number,
+): TokenRotation {
+  const secondary = tokens.find(({ slot }) => slot === "secondary");
+  const old = retired.find(({ seen, lastUsedAt }) => seen === "active" && now - (lastUsedAt ?? 0) < RECENT_MS);
+  if (old !== undefined) {
+    const leftMs = (old.lastUsedAt ?? 0) + UNUSED_MS - now;
+    const next =
+      leftMs <= 0
+        ? `Revoke the old token (${old.fingerprint}) in Calendly: nothing has used it for ${UNUSED_MS / 60_000} minutes. It is safe now.`
+        : `Wait: the old token (${old.fingerprint}) was used less than ${UNUSED_MS / 60_000} minutes ago. It is not safe to revoke it yet.`;
+    return { step: leftMs <= 0 ? 7 : 6, next };
+  }
+  if (secondary === undefined) {
+    const next =
+      "No rotation is under way. To begin one, make a new token in Calendly, set it as CALENDLY_API_TOKEN_SECONDARY and deploy.";
+    return { step: undefined, next };
+  }
+  if (secondary.seen !== undefined && secondary.seen !== "active") {
+    return {
+      step: 2,
+      next: `Calendly does not take the secondary token (${secondary.seen}): set another one. Do not promote it.`,
+    };
+  }
+  if (!isProven(secondary, now)) {
+    const proven = NEEDED_SCOPES.filter((scope) => now - (secondary.provenScopes[scope] ?? 0) < PROVEN_AFTER_MS).length;
+    const until = new Date((secondary.firstSeenAt ?? now) + PROVEN_AFTER_MS).toISOString();
+    const next = `Wait until ${until}: ${proven} of ${NEEDED_SCOPES.length} scopes of the secondary token have worked. Do not revoke the primary one.`;
+    return { step: 4, next };
+  }
+  const next =
+    "Set CALENDLY_API_TOKEN to the value of CALENDLY_API_TOKEN_SECONDARY, and the latter to nothing; deploy. Do not revoke the old one before that.";
+  return { step: 5, next };
+}
+
 /** Whether a token is a day old and every scope that can be proved has worked within the last. */
 function isProven({ firstSeenAt, provenScopes }: TokenRecord, now: number): boolean {
   if (firstSeenAt === undefined || now - firstSeenAt < PROVEN_AFTER_MS) return false;

@@ -20,6 +20,9 @@ export type UnreadableReason = "not_utf8" | "not_json" | "not_an_envelope" | "pa
 /** What Calendly can tell. */
 export type DeliveredFact = InviteeFact | RoutingFormFact | EventTypeFact;
 
+/** Begins the names of events that this project sends itself, to see whether its address can be reached. */
+export const OWN_EVENTS = "calendly_worker.";
+
 /** What a genuine delivery turns out to be. `identity` is the same for every delivery of one fact. */
 export type Reading =
   | {

@@ -18,6 +18,11 @@ export interface FailedJob {
   readonly failedAt: string | null;
 }
 
+export interface JobTimes {
+  readonly addedAt: number;
+  readonly begunAt: number | undefined;
+}
+
 export interface QueueCounts {
   readonly queue: string;
   readonly waiting: number;
@@ -31,6 +36,8 @@ export interface QueueCounts {
 export interface QueueOperations {
   counts(): Promise<QueueCounts[]>;
   failed(): Promise<FailedJob[]>;
+  /** When the job of an identity was added and begun, in ms; undefined where it is not remembered any more. */
+  timesOf(queue: string, identity: string): Promise<JobTimes | undefined>;
   /** Lets failed jobs be tried again: those that `isWanted`. Gives how many. */
   retry(isWanted: (job: FailedJob) => boolean): Promise<number>;
   /** Stops the taking up of deliveries, or of another queue's jobs. What comes is kept meanwhile. */
@@ -103,6 +110,14 @@ export function createQueueOperations({
     },
     async failed() {
       return (await failedJobs()).map(({ shown }) => shown);
+    },
+    async timesOf(name, identity) {
+      for (const { queue } of queues.filter((one) => one.name === name)) {
+        for (const job of await queue.getJobs(["completed", "active", "waiting", "delayed"])) {
+          if (job.data?.identity === identity) return { addedAt: job.timestamp, begunAt: job.processedOn };
+        }
+      }
+      return undefined;
     },
     async retry(isWanted) {
       const wanted = (await failedJobs()).filter(({ shown }) => isWanted(shown));

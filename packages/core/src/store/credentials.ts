@@ -1,5 +1,5 @@
 import type { Redis } from "ioredis";
-import type { Advice, SigningKeyRecord, TokenRecord } from "../calendly/credential-advice.ts";
+import type { Advice, RetiredToken, SigningKeyRecord, TokenRecord } from "../calendly/credential-advice.ts";
 import type { ApiToken } from "../calendly/gate.ts";
 import { apiTokensKey, credentialReportKey, signingKeysKey } from "../redis/keys.ts";
 
@@ -21,6 +21,8 @@ export interface SigningKeySlot {
 /** What all processes know of tokens and signing keys. Usage is counted by fingerprint, so that it follows a promotion. */
 export interface Credentials {
   tokens(tokens: readonly ApiToken[]): Promise<TokenRecord[]>;
+  /** Those that have been used and are none of `tokens`. */
+  retiredTokens(tokens: readonly ApiToken[]): Promise<RetiredToken[]>;
   /** `counted` are the totals at the last check, by fingerprint. */
   signingKeys(counted: Readonly<Record<string, number>>): Promise<SigningKeyRecord[]>;
   /** Deliveries that were verified with a key, whether it is still accepted or not. */
@@ -55,6 +57,19 @@ export function createCredentials(redis: Redis, now: () => number): Credentials 
           provenScopes: Object.fromEntries(scopes.map(([name, at]) => [name.slice(prefix.length), Number(at)])),
         };
       });
+    },
+
+    async retiredTokens(tokens) {
+      const known = await redis.hgetall(apiTokensKey);
+      const seen = Object.keys(known).flatMap((name) =>
+        name.endsWith(":used") ? [name.slice(0, -":used".length)] : [],
+      );
+      const retired = seen.filter((fingerprint) => !tokens.some((token) => token.fingerprint === fingerprint));
+      return retired.map((fingerprint) => ({
+        fingerprint,
+        seen: known[`${fingerprint}:state`] as RetiredToken["seen"],
+        lastUsedAt: numberOf(known[`${fingerprint}:last_used`]),
+      }));
     },
 
     async signingKeys(counted) {

@@ -1,0 +1,367 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { disconnect } from "@calendly-worker/core/redis/connect";
+import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
+import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
+import type { Subscription } from "../simulator/subscriptions.ts";
+import type { AppProcess, Variables } from "../support/app-process.ts";
+import { createdBody, newInvitee } from "../support/bookings.ts";
+import { runCommand } from "../support/cli.ts";
+import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
+import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis } from "../support/shared-redis.ts";
+import { type Ingest, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+interface Finding {
+  readonly check: string;
+  readonly status: string;
+  readonly message: string;
+  readonly advice?: string;
+}
+
+let server: RedisServer;
+let simulator: Simulator;
+let ingest: Ingest;
+let worker: AppProcess;
+let subscription: Subscription;
+/** What a case has changed. */
+let undo: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  server = await startRedis();
+  simulator = await startSimulator({ seed: 21, rateLimit: 100_000 });
+  [ingest, worker] = [await startIngest(server.url), startWorker(server.url)];
+  await Promise.all([ingest.untilLogged("ready for deliveries"), worker.untilLogged("taking jobs")]);
+  subscription = simulator.subscribe(ingest.webhookUrl, SIGNING_KEY);
+  expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(200);
+  const redis = await connectRedis(server.url);
+  await until("the delivery is counted", async () =>
+    JSON.stringify(await redis.hgetall("{calendly:0}:signing-keys")).includes(":last_used"),
+  );
+  disconnect(redis);
+});
+
+afterEach(async () => {
+  for (const step of undo.toReversed()) await step();
+  undo = [];
+});
+
+afterAll(async () => {
+  await Promise.all([ingest?.end("SIGKILL"), worker?.end("SIGKILL")]);
+  await simulator?.close();
+  await server?.stop();
+});
+
+const sound = (): Variables => ({
+  REDIS_URL: server.url,
+  CALENDLY_API_BASE_URL: simulator.url,
+  CALENDLY_API_TOKEN: DEMO_TOKEN,
+  CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
+  CALENDLY_WEBHOOK_BASE_URL: ingest.baseUrl,
+});
+
+async function examine(variables: Variables = {}) {
+  const { status, stdout, stderr } = await runCommand(["doctor", "--json"], { ...sound(), ...variables });
+  expect(stdout + stderr).not.toMatch(new RegExp(`${SIGNING_KEY}|${DEMO_TOKEN}|not-a-secret`));
+  const findings = JSON.parse(stdout) as Finding[];
+  return { status, findings, faults: findings.filter((finding) => finding.status === "fault") };
+}
+
+test("a sound set-up is found sound, soon", async () => {
+  const from = performance.now();
+  const { status, findings } = await examine();
+  expect(findings.filter((finding) => finding.status !== "ok")).toEqual([]);
+  expect(status).toBe(0);
+  expect(performance.now() - from).toBeLessThan(5_000);
+  expect(new Set(findings.map(({ check }) => check))).toEqual(
+    new Set([
+      "settings",
+      "time zones",
+      "signing key",
+      "redis",
+      "redis' clock",
+      "workers",
+      "ingests",
+      "deliveries",
+      "queues",
+      "calendly's clock",
+      "rate limit",
+      "token",
+      "organization",
+      "event types",
+      "subscription",
+      "public address",
+    ]),
+  );
+  const inWords = await runCommand(["doctor"], sound());
+  expect(inWords.stdout).toMatch(/^ok {7}redis: Redis is reachable/m);
+  expect(inWords.stdout.trim().split("\n").at(-1)).toBe("All is well.");
+});
+
+/** A reverse proxy that reads JSON and writes it again, as some do. */
+async function startMeddlingProxy(): Promise<string> {
+  const proxy = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const answer = await fetch(ingest.webhookUrl, {
+      method: "POST",
+      body: JSON.stringify(JSON.parse(Buffer.concat(chunks).toString("utf8"))),
+      headers: { "calendly-webhook-signature": String(request.headers["calendly-webhook-signature"]) },
+    });
+    response.writeHead(answer.status).end(await answer.text());
+  });
+  proxy.listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  undo.push(() => {
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+  return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+}
+
+async function onAnotherRedis(settings: readonly string[] = []): Promise<Variables> {
+  const other = await startRedis({ settings });
+  undo.push(() => other.stop());
+  return { REDIS_URL: other.url };
+}
+
+async function inRedis(
+  command: readonly [string, ...string[]],
+  back: readonly [string, ...string[]],
+): Promise<Variables> {
+  const redis = await connectRedis(server.url);
+  await redis.call(...command);
+  undo.push(async () => {
+    await redis.call(...back);
+    disconnect(redis);
+  });
+  return {};
+}
+
+function withSubscription(change: Partial<Subscription>): Variables {
+  const before = { ...subscription };
+  Object.assign(subscription, change);
+  undo.push(() => Object.assign(subscription, before));
+  return {};
+}
+
+interface Broken {
+  readonly what: string;
+  readonly breakIt: () => Variables | Promise<Variables>;
+  readonly check: string;
+  readonly message: RegExp;
+  readonly advice: RegExp;
+}
+
+const BROKEN: readonly Broken[] = [
+  {
+    what: "a setting that cannot be read",
+    breakIt: () => ({ CALENDLY_CACHE_TTL: "soon" }),
+    check: "settings",
+    message: /CALENDLY_CACHE_TTL: expected a whole number/,
+    advice: /\.env/,
+  },
+  {
+    what: "no signing key",
+    breakIt: () => ({ CALENDLY_WEBHOOK_SIGNING_KEY: "" }),
+    check: "signing key",
+    message: /is not set/,
+    advice: /openssl rand/,
+  },
+  {
+    what: "another signing key than the ingest's",
+    breakIt: () => ({ CALENDLY_WEBHOOK_SIGNING_KEY: "wrong-key-not-a-secret" }),
+    check: "signing key",
+    message: /1 of 1 ingests do not accept/,
+    advice: /same keys/,
+  },
+  {
+    what: "no Redis",
+    breakIt: async () => ({ REDIS_URL: `redis://127.0.0.1:${await freePort()}` }),
+    check: "redis",
+    message: /could not be reached/,
+    advice: /REDIS_URL/,
+  },
+  {
+    what: "a Redis that evicts",
+    breakIt: () => onAnotherRedis(["--maxmemory-policy", "allkeys-lru"]),
+    check: "redis",
+    message: /not safe/,
+    advice: /settings of Redis/,
+  },
+  {
+    what: "a Redis that keeps nothing",
+    breakIt: () => onAnotherRedis(["--appendonly", "no"]),
+    check: "redis",
+    message: /not safe/,
+    advice: /settings of Redis/,
+  },
+  {
+    what: "another number of shards",
+    breakIt: () => ({ CALENDLY_SHARDS: "4" }),
+    check: "redis",
+    message: /CALENDLY_SHARDS is 4/,
+    advice: /message/,
+  },
+  {
+    what: "no worker",
+    breakIt: () => onAnotherRedis(),
+    check: "workers",
+    message: /No worker is alive/,
+    advice: /start:worker/,
+  },
+  {
+    what: "no ingest",
+    breakIt: () => onAnotherRedis(),
+    check: "ingests",
+    message: /No ingest is alive/,
+    advice: /start:ingest/,
+  },
+  {
+    what: "a paused queue",
+    breakIt: () =>
+      inRedis(
+        ["HSET", "{calendly:0}:deliveries:meta", "paused", "1"],
+        ["HDEL", "{calendly:0}:deliveries:meta", "paused"],
+      ),
+    check: "queues",
+    message: /Paused: deliveries/,
+    advice: /queue resume/,
+  },
+  {
+    what: "no token",
+    breakIt: () => ({ CALENDLY_API_TOKEN: "" }),
+    check: "token",
+    message: /is not set/,
+    advice: /personal access token/,
+  },
+  {
+    what: "a revoked token",
+    breakIt: () => {
+      simulator.setToken("gone", { state: "revoked" });
+      return { CALENDLY_API_TOKEN: "gone" };
+    },
+    check: "token",
+    message: /revoked/,
+    advice: /new token/,
+  },
+  {
+    what: "a token that lacks scopes",
+    breakIt: () => {
+      simulator.setToken("narrow", { scopes: ["users:read", "webhooks:read", "scheduled_events:read"] });
+      return { CALENDLY_API_TOKEN: "narrow" };
+    },
+    check: "scopes",
+    message: /lacks .*event_types:read/,
+    advice: /scopes of an existing one cannot be changed/,
+  },
+  {
+    what: "a token of somebody who is no admin",
+    breakIt: () => {
+      simulator.setToken("a-hosts-own", { user: "mara.lindqvist" });
+      return { CALENDLY_API_TOKEN: "a-hosts-own" };
+    },
+    check: "organization",
+    message: /may not look at the organization's subscriptions/,
+    advice: /owner or admin/,
+  },
+  {
+    what: "another organization",
+    breakIt: () => ({ CALENDLY_ORGANIZATION: "https://api.calendly.com/organizations/ELSEWHERE" }),
+    check: "organization",
+    message: /organizations\/ELSEWHERE/,
+    advice: /CALENDLY_ORGANIZATION/,
+  },
+  {
+    what: "an event type that is not there",
+    breakIt: () => ({ CALENDLY_EVENT_TYPES: "NOWHERE" }),
+    check: "event types",
+    message: /NOWHERE: Calendly does not know it/,
+    advice: /CALENDLY_EVENT_TYPES/,
+  },
+  {
+    what: "an event type that is switched off",
+    breakIt: () => {
+      const { uri } = simulator.account.updateEventType("panel", { active: false });
+      undo.push(() => simulator.account.updateEventType("panel", { active: true }));
+      return { CALENDLY_EVENT_TYPES: uri };
+    },
+    check: "event types",
+    message: /is not active at Calendly/,
+    advice: /switch the event type on/,
+  },
+  {
+    what: "no public address",
+    breakIt: () => ({ CALENDLY_WEBHOOK_BASE_URL: "" }),
+    check: "public address",
+    message: /is not set/,
+    advice: /address that Calendly reaches/,
+  },
+  {
+    what: "a public address that leads nowhere",
+    breakIt: async () => ({ CALENDLY_WEBHOOK_BASE_URL: `http://127.0.0.1:${await freePort()}` }),
+    check: "public address",
+    message: /cannot be reached/,
+    advice: /firewall/,
+  },
+  {
+    what: "another path",
+    breakIt: () => ({ CALENDLY_WEBHOOK_ENDPOINT_PREFIX: "/elsewhere" }),
+    check: "public address",
+    message: /answers 404 not_found/,
+    advice: /CALENDLY_WEBHOOK_ENDPOINT_PREFIX/,
+  },
+  {
+    what: "a proxy that changes the body",
+    breakIt: async () => ({ CALENDLY_WEBHOOK_BASE_URL: await startMeddlingProxy() }),
+    check: "public address",
+    message: /401 signature_mismatch/,
+    advice: /raw bytes/,
+  },
+  {
+    what: "no subscription",
+    breakIt: () => ({ CALENDLY_WEBHOOK_BASE_URL: ingest.baseUrl.replace("127.0.0.1", "localhost") }),
+    check: "subscription",
+    message: /no subscription/,
+    advice: /webhooks register/,
+  },
+  {
+    what: "a disabled subscription",
+    breakIt: () => withSubscription({ state: "disabled" }),
+    check: "subscription",
+    message: /disabled/,
+    advice: /AUTOHEAL/,
+  },
+  {
+    what: "a clock that is wrong",
+    breakIt: () => {
+      simulator.setFaults({ apiClockSkewMs: 120_000 });
+      undo.push(() => simulator.setFaults({ apiClockSkewMs: 0 }));
+      return {};
+    },
+    check: "calendly's clock",
+    message: /differ by 1\d\d s/,
+    advice: /NTP/,
+  },
+];
+
+test.each(BROKEN)("$what is named, with the way out", async ({ breakIt, check, message, advice }) => {
+  const { status, faults } = await examine(await breakIt());
+  expect(status).toBe(1);
+  expect(faults).toContainEqual({
+    check,
+    status: "fault",
+    message: expect.stringMatching(message),
+    advice: expect.stringMatching(advice),
+  });
+});
+
+test("what is no fault yet is a warning", async () => {
+  withSubscription({ retryStartedAt: "2026-11-23T10:00:00.000000Z" });
+  const { status, findings } = await examine();
+  expect(status).toBe(0);
+  expect(findings).toContainEqual(expect.objectContaining({ check: "subscription", status: "warning" }));
+  expect(ingest.webhookUrl.endsWith(WEBHOOK_PATH)).toBe(true);
+});
