@@ -10,6 +10,7 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   pino: /^packages\/core\/src\/telemetry\//,
   "cluster-key-slot": /^packages\/core\/src\/redis\//,
   zod: /^packages\/core\/src\/(bookings|calendly|config|queues|outcomes)\//,
+  "prom-client": /^packages\/core\/src\/telemetry\//,
   commander: /^apps\/cli\/src\//,
   "lru-cache": /^packages\/core\/src\/calendly\//,
   cockatiel: /^packages\/core\/src\/calendly\//,

@@ -158,6 +158,24 @@ describe("a comparison", () => {
     expect(await compare("near")).toMatchObject({ read: 0 });
   });
 
+  test("tells Prometheus the ratio of what was missed", async () => {
+    const worker = await startOne();
+    const { url } = await worker.untilLogged("listening");
+    const metrics = async () => await (await fetch(`${url}/metrics`)).text();
+    expect(await metrics()).not.toMatch(/^calendly_reconciliation_events\{/m);
+    const { id } = book(2);
+    simulator.account.cancel(id);
+    await compare("near");
+    expect(await metrics()).toMatch(/^calendly_reconciliation_missed_ratio\{band="near"\} 1$/m);
+    expect(await metrics()).toMatch(/^calendly_reconciliation_missed\{band="near",event="invitee.canceled"\} 1$/m);
+    book(3);
+    await server.freeze();
+    expect((await fetch(`${url}/metrics`)).status).toBe(503);
+    await server.thaw();
+    await compare("near");
+    expect(await metrics()).toMatch(/^calendly_reconciliation_events\{band="near"\} 2$/m);
+  });
+
   test("leaves to its delivery what has just changed", async () => {
     await startOne({ CALENDLY_RECONCILE_GRACE: "2" });
     const { id } = book(2);

@@ -11,7 +11,7 @@ interface Command {
   readonly promise: Promise<unknown>;
 }
 
-const OURS = /\{calendly:0\}:(booking|index|waiting|unfinished|outcomes|host|erased|quarantine)\b/;
+const OURS = /\{calendly:0\}:(booking|index|waiting|unfinished|outcomes|host|event|erased|quarantine)\b/;
 /** The adding of a job that asks for somebody; looking for such jobs goes on beside. */
 const ASKING = /\{calendly:0\}:missing-halves:.*\/invitees\//s;
 const { KILL_AT, KILL_WHEN } = process.env;

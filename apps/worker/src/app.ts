@@ -1,12 +1,20 @@
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { Metrics } from "@calendly-worker/core/telemetry/metrics";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
 import { healthRoutes } from "./routes/health.ts";
+import { metricsRoute } from "./routes/metrics.ts";
 
 /** The internal face. */
-export function createApp(ports: Parameters<typeof healthRoutes>[0] & { readonly log: Logger }): Express {
+export function createApp(
+  ports: Parameters<typeof healthRoutes>[0] & {
+    /** Undefined until Redis has been reached. */
+    readonly metrics: () => Metrics | undefined;
+    readonly log: Logger;
+  },
+): Express {
   const app = express();
   app.disable("x-powered-by");
-  app.use(healthRoutes(ports));
+  app.use(healthRoutes(ports), metricsRoute(ports.metrics));
   app.use((_req, res) => {
     res.status(404).json({ error: { code: "not_found", message: "There is nothing at this address." } });
   });

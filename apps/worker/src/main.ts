@@ -9,6 +9,7 @@ import { listen } from "@calendly-worker/core/lifecycle/http-server";
 import { runApp } from "@calendly-worker/core/lifecycle/run-app";
 import { type Consumer, createConsumer } from "@calendly-worker/core/queues/consumer";
 import {
+  BANDS,
   type Band,
   conferenceLinks,
   deliveries,
@@ -43,6 +44,7 @@ import { createSweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import { createTestDeliveries } from "@calendly-worker/core/store/test-deliveries";
 import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
+import { createMetrics, type Metrics } from "@calendly-worker/core/telemetry/metrics";
 import { createAdmission } from "./admit.ts";
 import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
@@ -94,7 +96,14 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   }
 
   let health: (() => Promise<Health>) | undefined;
-  const app = createApp({ isReady, health: async () => await health?.(), opsToken: config.OPS_API_TOKEN, log });
+  let metrics: Metrics | undefined;
+  const app = createApp({
+    isReady,
+    health: async () => await health?.(),
+    metrics: () => metrics,
+    opsToken: config.OPS_API_TOKEN,
+    log,
+  });
   const server = await listen(app, { host: config.WORKER_HOST, port: config.WORKER_PORT });
   lifecycle.own("http server", server, () => server.close(PROBE_DEADLINE_MS));
   log.info({ url: server.url }, "listening");
@@ -206,6 +215,13 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     knownOwner ??= await findOwner(client, { organization, scope }, options);
     return knownOwner;
   };
+  const comparisons = async () => {
+    const reports = await Promise.all(BANDS.map((band) => runs.report(band)));
+    return reports.flatMap((run) =>
+      run?.endedAt === undefined ? [] : [{ ...run, band: run.name, endedAt: Date.parse(run.endedAt) }],
+    );
+  };
+  metrics = createMetrics({ comparisons: () => withinDeadline(PROBE_DEADLINE_MS, comparisons()) });
   health = createHealth({
     isRedisFit: () => fitness.isFit(PROBE_DEADLINE_MS),
     gate,

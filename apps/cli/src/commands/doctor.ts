@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { examine } from "../doctor.ts";
+import { examine } from "../doctor/examine.ts";
 import type { CommandPorts } from "../installation.ts";
 
 const MARKS = { ok: "ok     ", warning: "WARNING", fault: "FAULT  " } as const;

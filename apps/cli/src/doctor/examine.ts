@@ -1,0 +1,55 @@
+import { type Config, ConfigError } from "@calendly-worker/core/config/load";
+import { RefusalError } from "@calendly-worker/core/config/refusal";
+import type { CommandPorts, Installation } from "../installation.ts";
+import { type Finding, fault, ok, PATIENCE_MS } from "./finding.ts";
+import { lookAtCalendly, lookAtCalendlysClock } from "./look-at-calendly.ts";
+import { lookAtProcesses, lookAtQueues, lookAtRedis } from "./look-at-installation.ts";
+import { lookAtKeys, lookAtPublicAddress, lookAtTimeZones } from "./look-at-settings.ts";
+
+/** Looks at everything that an installation needs. Never rejects: what cannot be looked at is a finding. */
+export async function examine({ settings, open }: Pick<CommandPorts, "settings" | "open">): Promise<Finding[]> {
+  let config: Config;
+  try {
+    config = settings();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.problems.map((problem) => fault("settings", problem, "Correct it in the environment or in .env."));
+  }
+  const local = [ok("settings", "All settings can be read."), lookAtTimeZones(), ...lookAtKeys(config)];
+  let installation: Installation;
+  try {
+    installation = await open();
+  } catch (error) {
+    return [...local, unreachable(error)];
+  }
+  const found = await Promise.all([
+    within("redis", lookAtRedis(installation)),
+    within("processes", lookAtProcesses(installation)),
+    within("queues", lookAtQueues(installation)),
+    within("calendly's clock", lookAtCalendlysClock(installation)),
+    within("calendly", lookAtCalendly(installation)),
+    within("public address", lookAtPublicAddress(config)),
+  ]);
+  return [...local, ...found.flat()];
+}
+
+async function within(check: string, looking: Promise<Finding[]>): Promise<Finding[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Finding[]>((resolve) => {
+    const message = `There was no answer within ${PATIENCE_MS / 1_000} s.`;
+    timer = setTimeout(
+      () => resolve([fault(check, message, "Look whether it is overloaded or unreachable.")]),
+      PATIENCE_MS,
+    );
+  });
+  const failed = (error: unknown) => [
+    fault(check, error instanceof Error ? error.message : String(error), "See the message."),
+  ];
+  return await Promise.race([looking.catch(failed), late]).finally(() => clearTimeout(timer));
+}
+
+function unreachable(error: unknown): Finding {
+  const message = error instanceof Error ? error.message : String(error);
+  const advice = error instanceof RefusalError ? "See the message." : "Start Redis, or correct REDIS_URL.";
+  return fault("redis", message, advice);
+}

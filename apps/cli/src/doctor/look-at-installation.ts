@@ -1,0 +1,93 @@
+import { RefusalError } from "@calendly-worker/core/config/refusal";
+import { createQueueOperations } from "@calendly-worker/core/queues/operations";
+import { checkRedisSafety } from "@calendly-worker/core/redis/safety";
+import { liveInstances } from "@calendly-worker/core/store/instances";
+import type { Installation } from "../installation.ts";
+import { type Finding, fault, judgeSkew, ok, warning } from "./finding.ts";
+
+export async function lookAtRedis({ config, redis }: Installation): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  try {
+    await checkRedisSafety(redis, config.REDIS_ALLOW_UNSAFE ?? []);
+    findings.push(ok("redis", "Redis is reachable and safe to keep deliveries in."));
+  } catch (error) {
+    if (!(error instanceof RefusalError)) throw error;
+    findings.push(fault("redis", error.message, "Change the settings of Redis as the message says."));
+  }
+  const [seconds, microseconds] = await redis.time();
+  const skewMs = Math.abs(Date.now() - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
+  findings.push(judgeSkew("redis' clock", "Redis", skewMs));
+  return findings;
+}
+
+export async function lookAtProcesses({
+  config,
+  redis,
+  credentials,
+  subscriptions,
+  fingerprintOf,
+}: Installation): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const [ingests, workers] = [await liveInstances(redis, "ingest"), await liveInstances(redis, "worker")];
+  findings.push(
+    workers.length > 0
+      ? ok("workers", `${workers.length} alive.`)
+      : fault(
+          "workers",
+          "No worker is alive: what is delivered is kept, and nothing becomes of it.",
+          "Start one: `pnpm start:worker`.",
+        ),
+    ingests.length > 0
+      ? ok("ingests", `${ingests.length} alive.`)
+      : fault("ingests", "No ingest is alive: Calendly's deliveries fail.", "Start one: `pnpm start:ingest`."),
+  );
+  const key = config.CALENDLY_WEBHOOK_SIGNING_KEY;
+  const unaware = ingests.filter(({ signingKeys }) => key !== undefined && !signingKeys.includes(fingerprintOf(key)));
+  if (unaware.length > 0) {
+    const message = `${unaware.length} of ${ingests.length} ingests do not accept the signing key that is configured here.`;
+    findings.push(fault("signing key", message, "Give all apps the same keys, and restart them."));
+  }
+  const accepted = new Set(ingests.flatMap(({ signingKeys }) => signingKeys));
+  const lacking = [...(await subscriptions.signingKeys()).values()].filter((fingerprint) => !accepted.has(fingerprint));
+  if (ingests.length > 0 && lacking.length > 0) {
+    const message = `No ingest accepts the key ${lacking.join(", ")} of a live subscription.`;
+    findings.push(fault("signing key", message, "Restore that key as CALENDLY_WEBHOOK_SIGNING_KEY or …_SECONDARY."));
+  }
+  const lastAt = await credentials.lastDeliveryAt();
+  findings.push(
+    lastAt === undefined
+      ? warning("deliveries", "No delivery has been verified yet.", "Make a booking, or run `calendly verify`.")
+      : ok("deliveries", `The last one was verified ${new Date(lastAt).toISOString()}.`),
+  );
+  return findings;
+}
+
+export async function lookAtQueues(installation: Installation): Promise<Finding[]> {
+  const queues = createQueueOperations(installation);
+  try {
+    const counts = await queues.counts();
+    const paused = counts.filter(({ isPaused }) => isPaused).map(({ queue }) => queue);
+    const failed = counts.reduce((sum, { failed: count }) => sum + count, 0);
+    const kept = await installation.quarantine.count();
+    const findings: Finding[] = [];
+    if (paused.length > 0) {
+      const advice = paused.map((queue) => `\`calendly queue resume --queue ${queue}\``).join(", ");
+      findings.push(fault("queues", `Paused: ${paused.join(", ")}.`, `${advice} lets it go on.`));
+    }
+    if (failed > 0)
+      findings.push(
+        warning(
+          "queues",
+          `${failed} jobs have been given up.`,
+          "`calendly queue failed` says why, `queue retry` tries again.",
+        ),
+      );
+    if (kept > 0)
+      findings.push(
+        warning("quarantine", `${kept} deliveries are in quarantine.`, "`calendly quarantine list` says why."),
+      );
+    return findings.length > 0 ? findings : [ok("queues", "Nothing is paused, given up or in quarantine.")];
+  } finally {
+    await queues.close();
+  }
+}
