@@ -287,6 +287,27 @@ describe("the first start beside an account that has bookings", () => {
     expect(idsOf(told).toSorted()).toEqual([`${fresh.id}.confirmed`, `${next.id}.rescheduled`].toSorted());
   });
 
+  test("is repeated where Redis is emptied under a running worker: what was is history, and what comes is told", async () => {
+    const worker = await startOne(FROM_NOW);
+    const { url } = await worker.untilLogged("listening");
+    const before = book(5);
+    await compare("near");
+    expect(idsOf(await outcomes.all())).toEqual([`${before.id}.confirmed`]);
+    await until("it lies in the past", () => Date.now() > Date.parse(before.updatedAt) + 1_100);
+    await redis.flushall();
+    await until("it is noticed", async () => {
+      await fetch(`${url}/readyz`);
+      return worker.logs.some(({ msg }) => msg.startsWith("this Redis was emptied"));
+    });
+    await until("all is fit again", async () => (await fetch(`${url}/readyz`)).status === 200);
+    const fresh = book(7);
+    expect(await compare("near")).toMatchObject({ seen: 2, historical: 1, missed: { "invitee.created": 1 } });
+    const told = await openOutcomeLog(redis);
+    expect(await told.all()).toEqual([]);
+    expect(await redis.xlen("{calendly:0}:outcomes")).toBe(1);
+    expect(JSON.stringify(await redis.xrange("{calendly:0}:outcomes", "-", "+"))).toContain(`${fresh.id}.confirmed`);
+  });
+
   test("does not publish again what retention removed", async () => {
     await startOne({ CALENDLY_BOOKING_RETENTION_DAYS: "7", CALENDLY_RECONCILE_PAST_DAYS: "60" });
     const [old, recent] = [book(-24 * 9), book(-24 * 2)];

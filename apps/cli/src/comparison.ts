@@ -71,9 +71,12 @@ export function reportLines({
   const found = Object.entries(missed).filter(([, count]) => count > 0);
   const total = found.reduce((sum, [, count]) => sum + count, 0);
   const verb = isDryRun ? "are missing" : "were missing and have been taken up";
+  const age = Math.round(longestLagMs / 1_000);
   return [
     `${seen} events seen, ${read} of them read, ${requests} requests.`,
-    `${total} of ${facts} facts ${verb}${total > 0 ? `; the oldest is ${Math.round(longestLagMs / 1_000)} s old` : ""}.`,
+    total === 0
+      ? `None of ${facts} facts is missing.`
+      : `${total} of ${facts} facts ${verb}; the oldest is ${age} s old.`,
     ...found.map(([kind, count]) => `  ${kind}: ${count}`),
     ...(historical > 0
       ? [`${historical} facts are history: from before this installation began, and told to nobody.`]

@@ -69,13 +69,17 @@ export function createIntake(ports: {
 
     async hint({ identity, invitee: { fields }, inviteeId }, signedAt, { signedWith, generation = "" }) {
       const { late, lateMemory, notices } = opened();
-      const data = { identity, inviteeUri: fields.uri, signedAt, receivedAt: now().toISOString() };
       const signature = `${signedAt}/${signedWith}/${generation}`;
-      const { isConfirmed, isRepeated } = await withinDeadline(deadlineMs, lateMemory.note(identity, signature));
-      if (isRepeated) await withinDeadline(deadlineMs, notices.addOnceADay(FROZEN)).catch(() => {});
-      if (isConfirmed) return "confirmed";
-      await late.enqueue(shards.of(inviteeId), "invitee.late", data);
-      return "kept";
+      const data = { identity, inviteeUri: fields.uri, signedAt, receivedAt: now().toISOString() };
+      async function keep() {
+        const { isConfirmed, isRepeated } = await lateMemory.note(identity, signature);
+        // Nobody's delivery fails for a notice.
+        if (isRepeated) await notices.addOnceADay(FROZEN).catch(() => {});
+        if (isConfirmed) return "confirmed";
+        await late.enqueue(shards.of(inviteeId), "invitee.late", data);
+        return "kept";
+      }
+      return await withinDeadline(deadlineMs, keep());
     },
 
     isOpen: () => stores !== undefined,

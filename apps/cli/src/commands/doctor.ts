@@ -19,6 +19,6 @@ export function doctorCommand({ open, settings, say, exitWith }: CommandPorts): 
         if (advice !== undefined) say(`         → ${advice}`);
       }
       const warnings = findings.filter(({ status }) => status === "warning").length;
-      say(faults + warnings === 0 ? "All is well." : `${faults} faults, ${warnings} warnings.`);
+      say(faults + warnings === 0 ? "All is well." : `Faults: ${faults}, warnings: ${warnings}.`);
     });
 }

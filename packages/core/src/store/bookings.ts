@@ -17,6 +17,7 @@ import {
   unfinishedKey,
   waitingKey,
 } from "../redis/keys.ts";
+import { idsUnder } from "../redis/scan.ts";
 import { defineScript } from "./define-script.ts";
 
 /** A booking as it was read. `version` is what a commit of a change to it must still find. */
@@ -64,7 +65,6 @@ export interface BookingStore {
 }
 
 const DAY_MS = 86_400_000;
-const SCAN_COUNT = 1_000;
 /** However old what is told, it is remembered longer than Calendly repeats it. */
 const SHORTEST_MEMORY_MS = 7 * DAY_MS;
 /** What was lost between a commit and the job that asks for what is missing is found after this time. */
@@ -206,15 +206,7 @@ export function createBookingStore(ports: {
       return ids.map((id, index) => ({ id, since: Number(since[index]) }));
     },
 
-    async *ids(shard) {
-      const prefix = bookingKey(shard, "");
-      let cursor = "0";
-      do {
-        const [next, keys] = await redis.scan(cursor, "MATCH", `${prefix}*`, "COUNT", SCAN_COUNT);
-        for (const key of keys) yield key.slice(prefix.length);
-        cursor = next;
-      } while (cursor !== "0");
-    },
+    ids: (shard) => idsUnder(redis, bookingKey(shard, "")),
 
     due: (shard, limit) => redis.zrangebyscore(unfinishedKey(shard), "-inf", String(now()), "LIMIT", 0, limit),
 

@@ -18,6 +18,7 @@ import {
   unfinishedKey,
   waitingKey,
 } from "../redis/keys.ts";
+import { idsUnder } from "../redis/scan.ts";
 import { type BookingStore, streamEntries } from "./bookings.ts";
 import { defineScript } from "./define-script.ts";
 import type { HostTimes } from "./host-times.ts";
@@ -42,8 +43,6 @@ export interface Eraser {
   /** One pass over all that is kept. Repeating it finds what was in flight. */
   erase(email: string): Promise<Erased>;
 }
-
-const SCAN_COUNT = 500;
 
 const eraseBooking = defineScript({
   name: "erase-booking",
@@ -133,7 +132,7 @@ export function createEraser(ports: {
 
   async function eraseWaiting(email: string): Promise<number> {
     let count = 0;
-    for await (const id of idsUnder(waitingKey)) {
+    for await (const id of awaitedIds()) {
       for (const delivery of await bookings.waitingFor(id)) {
         const owner = ownerOf(delivery.body, email);
         if (owner === undefined) continue;
@@ -224,22 +223,16 @@ export function createEraser(ports: {
   }
 
   async function* allBookings(): AsyncGenerator<Booking> {
-    for await (const id of idsUnder(bookingKey)) {
-      const { version, booking } = await bookings.load(id);
-      if (version > 0) yield booking;
+    for (const shard of shards.all) {
+      for await (const id of bookings.ids(shard)) {
+        const { version, booking } = await bookings.load(id);
+        if (version > 0) yield booking;
+      }
     }
   }
 
-  async function* idsUnder(keyOf: (shard: Shard, id: string) => string): AsyncGenerator<string> {
-    for (const shard of shards.all) {
-      const prefix = keyOf(shard, "");
-      let cursor = "0";
-      do {
-        const [next, keys] = await redis.scan(cursor, "MATCH", `${prefix}*`, "COUNT", SCAN_COUNT);
-        for (const key of keys) yield key.slice(prefix.length);
-        cursor = next;
-      } while (cursor !== "0");
-    }
+  async function* awaitedIds(): AsyncGenerator<string> {
+    for (const shard of shards.all) yield* idsUnder(redis, waitingKey(shard, ""));
   }
 }
 
