@@ -62,9 +62,11 @@ const problems = async () =>
 const looks = (worker: AppProcess) =>
   worker.logs.filter((line) => line.msg === "job ended" && line["job"] === "guard-subscription").length;
 
-async function untilLooked(worker: AppProcess, times = 2): Promise<void> {
-  const before = looks(worker);
-  await until("the guardian has looked again", () => looks(worker) >= before + times);
+/** Whichever of the workers it is that looks. */
+async function untilLooked(among: readonly AppProcess[], times = 2): Promise<void> {
+  const all = () => among.reduce((sum, worker) => sum + looks(worker), 0);
+  const before = all();
+  await until("the guardian has looked again", () => all() >= before + times);
 }
 
 function disable(subscription: Subscription): void {
@@ -83,7 +85,7 @@ test("a missing subscription, a disabled one and a retry are told once each, and
   disable(ours);
   await until("it is disabled", async () => (await problems()) === "disabled");
   disable(others);
-  await untilLooked(worker);
+  await untilLooked([worker]);
   expect(await notices()).toEqual(["subscription.missing", "subscription.retrying", "subscription.disabled"]);
   expect([...simulator.subscriptions.values()]).toEqual([others, ours]);
 });
@@ -92,7 +94,7 @@ test("a disabled subscription is made anew by one of several workers, with the k
   const ours = simulator.subscribe(`${URL_OF_OURS}?g=6`, "the-other-key-not-a-secret");
   const others = simulator.subscribe("https://hooks.example.org/api/webhooks/calendly2", SIGNING_KEY);
   const keys = { CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY: "the-other-key-not-a-secret" };
-  const first = await guard({ ...keys, CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
+  await guard({ ...keys, CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
   await until("all is well", async () => (await problems()) === "");
   // What `webhooks register` and a rotation write down.
   const fingerprint = (await openFingerprints(redis))("the-other-key-not-a-secret");
@@ -102,7 +104,7 @@ test("a disabled subscription is made anew by one of several workers, with the k
   disable(ours);
   disable(others);
   await until("it is there again", async () => (await notices()).includes("subscription.healed"));
-  await untilLooked(first);
+  await untilLooked(workers);
   const now = [...simulator.subscriptions.values()];
   expect(now).toHaveLength(2);
   expect(now).toContain(others);
@@ -122,9 +124,32 @@ test("a disabled subscription is made anew by one of several workers, with the k
   expect(workers.map(({ output }) => output()).join()).not.toMatch(/the-other-key|test-signing-key/);
 });
 
+test.each(["is on its way", "is answered"])(
+  "a worker that is killed when the request for a new one %s leaves one new one, and the dark time is compared",
+  async (when) => {
+    const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+    const heal = { CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" };
+    const first = await guard({ ...heal, WORKER_JOB_LOCK_DURATION: "1000", WORKER_STALLED_CHECK_INTERVAL: "500" });
+    await until("all is well", async () => (await problems()) === "");
+    simulator.setFaults({ apiLatencyMs: 200 });
+    disable(ours);
+    const posted = () => simulator.requests().find(({ method }) => method === "POST");
+    await until("it is asked for", () => (when === "is answered" ? posted()?.status === 201 : posted()), {
+      everyMs: 1,
+    });
+    first.signal("SIGKILL");
+    await first.exited;
+    const second = await guard(heal);
+    await second.untilLogged("compared");
+    await until("all is well", async () => (await problems()) === "");
+    const now = [...simulator.subscriptions.values()];
+    expect(now).toMatchObject([{ url: `${URL_OF_OURS}?g=1`, state: "active", signingKey: SIGNING_KEY }]);
+  },
+);
+
 test("one that was deleted is made anew, but none where there never was one", async () => {
   const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
-  await untilLooked(worker, 3);
+  await untilLooked([worker], 3);
   expect(simulator.subscriptions.size).toBe(0);
   const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
   await until("all is well", async () => (await problems()) === "");
@@ -153,7 +178,7 @@ test("doubles, strays and missing events are reported, and left as they are", as
     if (subscription !== first) (simulator.subscriptions as Map<string, Subscription>).delete(subscription.id);
   });
   await until("it is seen", async () => (await problems()) === "events_differ");
-  await untilLooked(worker);
+  await untilLooked([worker]);
   expect([...simulator.subscriptions.values()]).toEqual([first]);
 });
 
@@ -167,12 +192,12 @@ test("two installations on one account leave each other's subscriptions alone", 
       guard(heal),
       guard({ ...heal, CALENDLY_WEBHOOK_BASE_URL: "https://staging.example.org" }, second.url),
     ]);
-    await Promise.all([untilLooked(a), untilLooked(b)]);
+    await Promise.all([untilLooked([a]), untilLooked([b])]);
     disable(mine);
     await until("mine is made anew", () =>
       [...simulator.subscriptions.values()].some(({ url }) => url.endsWith("?g=1")),
     );
-    await Promise.all([untilLooked(a), untilLooked(b)]);
+    await Promise.all([untilLooked([a]), untilLooked([b])]);
     expect([...simulator.subscriptions.values()].map(({ url, state }) => [url, state])).toEqual([
       [theirs.url, "active"],
       [`${URL_OF_OURS}?g=1`, "active"],
@@ -200,7 +225,7 @@ test("while a rotation is under way the guardian stands still", async () => {
   });
   disable(ours);
   const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
-  await untilLooked(worker, 3);
+  await untilLooked([worker], 3);
   expect([...simulator.subscriptions.values()]).toEqual([ours]);
   expect(await problems()).toBe("rotation_stalled");
   await store.endRotation();
@@ -216,7 +241,7 @@ test("silence is an alarm where Calendly's API knows of newer bookings, and none
     CALENDLY_RECONCILE_NEAR_INTERVAL: "1",
     CALENDLY_RECONCILE_GRACE: "1",
   });
-  await untilLooked(worker, 4);
+  await untilLooked([worker], 4);
   expect(await problems()).toBe("");
   const start = new Date(Date.now() + 86_400_000).toISOString();
   simulator.account.book({ eventType: "intro", start, name: "Priya Nair", email: "priya.nair@acme-corp.example" });

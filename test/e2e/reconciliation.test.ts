@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
+import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
 import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import { type Band, sweeps } from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
@@ -7,10 +8,13 @@ import { createShards } from "@calendly-worker/core/redis/keys";
 import { createKnownEvents } from "@calendly-worker/core/store/known-events";
 import { createSweepRuns, type SweepRun } from "@calendly-worker/core/store/sweep-runs";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { compareWithCalendly } from "../../apps/worker/src/jobs/compare-with-calendly.ts";
+import { NOTHING as NOTHING_LOOKED } from "../../apps/worker/src/sweep.ts";
 import type { Invitee } from "../simulator/meetings.ts";
 import { DEMO_TOKEN, type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
 import { deliver } from "../support/deliveries.ts";
+import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis, silent } from "../support/shared-redis.ts";
 import { bodyOf, type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
@@ -219,6 +223,56 @@ describe("a comparison", () => {
     expect(idsOf(await outcomes.all()).toSorted()).toEqual(invitees.map(({ id }) => `${id}.confirmed`).toSorted());
     // A page is begun anew; what was read before is not asked for again.
     expect(requestsTo(INVITEES)).toBeLessThan(250 + 5);
+  });
+
+  test("lets others go on after its slice of time, and comes again until it is done", async () => {
+    const invitees = Array.from({ length: 230 }, (_, index) => book(1 + index));
+    const { organization } = simulator.account.catalog;
+    const client = createCalendlyClient({
+      gate: openGate(DEMO_TOKEN),
+      baseUrl: simulator.url,
+      timeoutMs: 5_000,
+      totalTimeoutMs: 10_000,
+      signal: new AbortController().signal,
+    });
+    const looked: string[] = [];
+    const compareInSlices = compareWithCalendly({
+      client,
+      owner: async () => ({ organization, scope: "organization" }),
+      sweep: {
+        async *look(events) {
+          for (const event of events) {
+            looked.push(event.uri);
+            yield { event, looked: NOTHING_LOOKED };
+          }
+        },
+      },
+      runs: createSweepRuns(redis),
+      sliceMs: -1,
+      bands: { nearDays: 14, pastDays: 7, graceMs: 0 },
+      now: Date.now,
+    });
+    const context = {
+      id: "1",
+      name: "near",
+      attempt: 1,
+      isLastAttempt: false,
+      starts: 1,
+      log: silent,
+      signal: new AbortController().signal,
+    };
+    const results = [];
+    for (let result: unknown; result !== "compared"; results.push(result)) {
+      result = await compareInSlices({ kind: "band", band: "near" }, context);
+    }
+    expect(results).toEqual([
+      { result: "going on", againAfterMs: 0 },
+      { result: "going on", againAfterMs: 0 },
+      { result: "going on", againAfterMs: 0 },
+      "compared",
+    ]);
+    expect(looked).toEqual(invitees.map(({ event }) => event.uri));
+    expect(await createSweepRuns(redis).report("near")).toMatchObject({ seen: 230 });
   });
 
   test("keeps to its share of the budget", async () => {

@@ -71,6 +71,8 @@ const API_TIMEOUT_MS = 10_000;
 const API_TOTAL_TIMEOUT_MS = 25_000;
 /** Longer than what is cached may take to be asked for: then its asker is gone. */
 const CACHE_LOAD_MS = 5_000;
+/** The next days' comparison is not to wait for that of all later ones. */
+const SWEEP_SLICE_MS = 30_000;
 const PROBE_DEADLINE_MS = 1_000;
 
 await runApp(process, "worker", async ({ config, lifecycle, log }) => {
@@ -300,6 +302,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     owner,
     sweep: createSweep({ client, bookings, events, runs, fold, admit, publishFrom, now }),
     runs,
+    sliceMs: SWEEP_SLICE_MS,
     bands: {
       nearDays: config.CALENDLY_RECONCILE_NEAR_DAYS,
       pastDays: config.CALENDLY_RECONCILE_PAST_DAYS,

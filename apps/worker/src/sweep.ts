@@ -48,7 +48,8 @@ export const NOTHING_MISSED: SweepRun["missed"] = {
   "invitee_no_show.created": 0,
   "invitee_no_show.deleted": 0,
 };
-const NOTHING: Looked = { read: 0, facts: 0, missed: NOTHING_MISSED, historical: 0, longestLagMs: 0 };
+/** Of an event that was not read. */
+export const NOTHING: Looked = { read: 0, facts: 0, missed: NOTHING_MISSED, historical: 0, longestLagMs: 0 };
 
 /**
  * Compares scheduled events with what Calendly's API says of them. The invitees of an event are read unless a sweep has

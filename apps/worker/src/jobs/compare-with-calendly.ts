@@ -8,8 +8,6 @@ import type { Band, sweeps } from "@calendly-worker/core/queues/contracts";
 import type { SweepRun, SweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import { NOTHING_MISSED, type Sweep, sum } from "../sweep.ts";
 
-/** After this time a long run lets others go on, and comes again. */
-const SLICE_MS = 30_000;
 const PAGE = 100;
 const DAY_MS = 86_400_000;
 /** Where Calendly does not say when there is budget again: it counts by the minute. */
@@ -33,6 +31,8 @@ export function compareWithCalendly(ports: {
   readonly sweep: Sweep;
   readonly runs: SweepRuns;
   readonly bands: BandSettings;
+  /** After this time a long run lets others go on, and comes again. */
+  readonly sliceMs: number;
   readonly now: () => number;
 }): (data: Wanted, context: JobContext) => Promise<string | Again> {
   const { client, sweep, runs, now } = ports;
@@ -47,7 +47,7 @@ export function compareWithCalendly(ports: {
       },
     };
     const start = run.cursor?.start;
-    const sliceEnd = now() + SLICE_MS;
+    const sliceEnd = now() + ports.sliceMs;
     try {
       const { organization, user } = await ports.owner(options);
       // Or else a long run would chase those who book meanwhile.

@@ -115,7 +115,7 @@ export function guardSubscription(ports: {
     const silence = await judgeSilence();
     const found = silence === undefined ? remaining : [...remaining, silence];
     // Before the report: a check that is killed in between does it again. Also where a person has mended it.
-    if (own.some(isActive) && (before?.darkSince || isHealed)) {
+    if (own.some(isActive) && (before?.darkSince || isHealed || isReplaced(before, own))) {
       await ports.reconcile(before?.darkSince ? Date.parse(before.darkSince) : now());
     }
     await keep(before, reportOf(own, found, before), log);
@@ -226,6 +226,15 @@ const STALLED: Problem = {
     "A rotation of the signing key was begun over a day ago and is not finished; nobody guards the subscription meanwhile. " +
     "Go on with `calendly webhooks rotate`, or give it up with --abort.",
 };
+
+/** Whether none of those that delivered at the last look still does: between the two nothing may have been delivered. */
+function isReplaced(before: SubscriptionReport | undefined, own: readonly WebhookSubscription[]): boolean {
+  const delivering = (before?.subscriptions ?? []).filter(({ state }) => state === "active").map(({ uri }) => uri);
+  return (
+    delivering.length > 0 &&
+    !own.some((subscription) => isActive(subscription) && delivering.includes(subscription.uri))
+  );
+}
 
 function ignoreNotFound(error: unknown): void {
   if (!(error instanceof CalendlyError && error.code === "not_found")) throw error;
