@@ -181,11 +181,14 @@ describe("a comparison", () => {
   });
 
   test("leaves to its delivery what has just changed", async () => {
-    await startOne({ CALENDLY_RECONCILE_GRACE: "2" });
+    await startOne({ CALENDLY_RECONCILE_GRACE: "6" });
     const { id } = book(2);
     expect(await compare("near")).toMatchObject({ seen: 1, read: 0 });
     expect(await outcomes.all()).toEqual([]);
-    await until("it is old enough", async () => (await compare("near")).read === 1, { everyMs: 300 });
+    await until("it is old enough", async () => (await compare("near")).read === 1, {
+      everyMs: 300,
+      deadlineMs: 30_000,
+    });
     expect(idsOf(await outcomes.all())).toEqual([`${id}.confirmed`]);
   });
 

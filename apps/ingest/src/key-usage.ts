@@ -8,20 +8,23 @@ export interface KeyUsage {
   flush(): Promise<void>;
 }
 
-export function createKeyUsage(credentials: Credentials, keys: readonly SigningKeySlot[]): KeyUsage {
-  const counts = new Map<KeyName, number>();
+export function createKeyUsage(credentials: Credentials, keys: readonly SigningKeySlot[], now: () => number): KeyUsage {
+  const counts = new Map<KeyName, { readonly count: number; readonly lastAt: number }>();
+
+  function add(key: KeyName, count: number, lastAt: number): void {
+    const before = counts.get(key);
+    counts.set(key, { count: (before?.count ?? 0) + count, lastAt: Math.max(before?.lastAt ?? 0, lastAt) });
+  }
+
   return {
-    count(key) {
-      counts.set(key, (counts.get(key) ?? 0) + 1);
-    },
+    count: (key) => add(key, 1, now()),
     async flush() {
       for (const { slot, fingerprint } of keys) {
-        const count = counts.get(slot) ?? 0;
-        if (count === 0) continue;
+        const counted = counts.get(slot);
+        if (counted === undefined) continue;
+        const { count, lastAt } = counted;
         counts.delete(slot);
-        await credentials.countVerified(fingerprint, count).catch(() => {
-          counts.set(slot, (counts.get(slot) ?? 0) + count);
-        });
+        await credentials.countVerified(fingerprint, count, lastAt).catch(() => add(slot, count, lastAt));
       }
     },
   };

@@ -80,7 +80,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   await credentials.announceSigningKeys(slots);
   const fingerprints = slots.map(({ fingerprint }) => fingerprint);
   const instance = newInstance("ingest", fingerprints);
-  keyUsage = createKeyUsage(credentials, slots);
+  keyUsage = createKeyUsage(credentials, slots, Date.now);
   await announce(redis, instance);
   const telling = setInterval(() => {
     void keyUsage?.flush();

@@ -3,6 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
 import { createQueueOperations } from "@calendly-worker/core/queues/operations";
+import { ANNOUNCE_EVERY_MS } from "@calendly-worker/core/store/instances";
 import { Command } from "commander";
 import type { CommandPorts, Installation } from "../installation.ts";
 import { wholeOf } from "../options.ts";
@@ -115,6 +116,8 @@ async function passedBy(installation: Installation, { streamId, event }: Found):
 
 /** How far what was waited for has come: the first hop that nothing was seen of. `since` in ms. */
 async function silentHop(installation: Installation, type: string, since: number): Promise<string> {
+  // Ingests write down what they have verified only now and then.
+  await pause(ANNOUNCE_EVERY_MS + 1_000);
   const lastAt = (await installation.credentials.lastDeliveryAt()) ?? 0;
   if (lastAt < since) {
     return `Calendly's delivery stayed silent: none was verified since ${type} is waited for. \`calendly doctor\` looks at the subscription, its address and its key.`;

@@ -94,12 +94,13 @@ function deleteCommand({ open, say }: CommandPorts): Command {
   return new Command("delete")
     .description("Deletes a subscription. Events from then on are not delivered to it, and never again.")
     .argument("<uri>", "the subscription's URI, as `webhooks list` shows it")
-    .action(async (uri: string) => {
+    .option("--json", "print JSON")
+    .action(async (uri: string, { json }: Json) => {
       const { subscriptions, openCalendly } = await open();
       const { client } = await openCalendly();
       await client.deleteWebhookSubscription(uri);
       await subscriptions.forgetKey(uri);
-      say(`Deleted ${uri}`);
+      say(json ? JSON.stringify({ deleted: uri }) : `Deleted ${uri}`);
     });
 }
 

@@ -105,9 +105,12 @@ export function guardSubscription(ports: {
     const wasThere = before !== undefined && before.subscriptions.length > 0;
     const mayHeal = own.length > 0 || wasThere || (await subscriptions.lastSigningKey()) !== undefined;
     if (isDark && ports.isHealing && mayHeal) {
-      const failure = await heal(url, own, log);
-      if (failure !== undefined) problems.push(failure);
-      else own = await findOwn(client, await ports.owner(MONITOR), url, MONITOR);
+      const why = await heal(nextAddress(url, [...own, ...foreign]), own, log);
+      if (why === undefined || why === EXISTS) own = await findOwn(client, await ports.owner(MONITOR), url, MONITOR);
+      if (why !== undefined && !own.some(isActive)) {
+        const message = `The webhook subscription could not be made anew: ${why}`;
+        problems.push({ code: "not_healed", subject: url, message });
+      }
     }
     await clearAway(own, known);
     const isHealed = isDark && own.some(isActive);
@@ -122,43 +125,31 @@ export function guardSubscription(ports: {
     return found.length === 0 ? "all is well" : found.map(({ code }) => code).join(", ");
   };
 
-  /** Makes the subscription anew with the key of the one that it replaces. Gives what stands in the way. */
+  /** Makes the subscription anew with the key of the one that it replaces. Says what stood in the way. */
   async function heal(
-    url: string,
+    address: string,
     own: readonly WebhookSubscription[],
     log: JobContext["log"],
-  ): Promise<Problem | undefined> {
-    const notHealed = (why: string): Problem => ({
-      code: "not_healed",
-      subject: url,
-      message: `The webhook subscription could not be made anew: ${why}`,
-    });
+  ): Promise<string | undefined> {
     const replaced = own.length === 0 ? undefined : newest(own);
     const known = await subscriptions.signingKeys();
     const wanted = (replaced && known.get(replaced.uri)) ?? (await subscriptions.lastSigningKey());
     const key = wanted === undefined ? signingKeys[0] : signingKeys.find(({ fingerprint }) => fingerprint === wanted);
     if (key === undefined) {
-      return notHealed(
-        "the worker has not the signing key of the one before in CALENDLY_WEBHOOK_SIGNING_KEY or …_SECONDARY.",
-      );
+      return "the worker has not the signing key of the one before in CALENDLY_WEBHOOK_SIGNING_KEY or …_SECONDARY.";
     }
-    const address = nextAddress(url, own);
     try {
-      const owner = await ports.owner(MONITOR);
-      const made = await client.createWebhookSubscription(
-        { ...owner, url: address, events, signingKey: key.value },
-        MONITOR,
-      );
+      const wish = { ...(await ports.owner(MONITOR)), url: address, events, signingKey: key.value };
+      const made = await client.createWebhookSubscription(wish, MONITOR);
       await subscriptions.rememberKey(made.uri, key.fingerprint);
       log.warn({ subscription: made.uri, address }, "made the webhook subscription anew");
       const message = `The webhook subscription was made anew as ${made.uri}. What happened in the dark is being asked for.`;
       await notices.add({ type: "subscription.healed", subject: made.uri, message });
+      return undefined;
     } catch (error) {
       if (!(error instanceof CalendlyError)) throw error;
-      // Another worker was faster.
-      if (error.code !== "conflict") return notHealed(error.message);
+      return error.code === "conflict" ? EXISTS : error.message;
     }
-    return undefined;
   }
 
   /** Deletes the disabled ones that were replaced, and forgets the keys of those that are not there any more. */
@@ -218,6 +209,9 @@ export function guardSubscription(ports: {
     await subscriptions.keepReport(report);
   }
 }
+
+/** Another worker was faster, or so it should be. */
+const EXISTS = "Calendly says that the next address has a subscription already, and does not list it.";
 
 const STALLED: Problem = {
   code: "rotation_stalled",

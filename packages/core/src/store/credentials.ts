@@ -31,8 +31,8 @@ export interface Credentials {
   lastSlotOf(fingerprint: string): Promise<SigningKeySlot["slot"] | undefined>;
   /** Says which keys an ingest accepts. */
   announceSigningKeys(keys: readonly SigningKeySlot[]): Promise<void>;
-  /** Adds to the deliveries that were verified with a key. */
-  countVerified(fingerprint: string, deliveries: number): Promise<void>;
+  /** Adds to the deliveries that were verified with a key; `lastAt` is when the last of them was, in ms. */
+  countVerified(fingerprint: string, deliveries: number, lastAt: number): Promise<void>;
   /** When a delivery was last verified with whatever key, in ms. */
   lastDeliveryAt(): Promise<number | undefined>;
   report(): Promise<CredentialReport | undefined>;
@@ -108,9 +108,9 @@ export function createCredentials(redis: Redis, now: () => number): Credentials 
       if (!keys.some(({ slot }) => slot === "secondary")) await redis.hdel(signingKeysKey, "slot:secondary");
     },
 
-    async countVerified(fingerprint, deliveries) {
+    async countVerified(fingerprint, deliveries, lastAt) {
       await redis.hincrby(signingKeysKey, `${fingerprint}:verified`, deliveries);
-      await redis.hset(signingKeysKey, `${fingerprint}:last_used`, String(now()));
+      await redis.hset(signingKeysKey, `${fingerprint}:last_used`, String(lastAt));
     },
 
     async lastDeliveryAt() {
