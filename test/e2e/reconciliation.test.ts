@@ -180,6 +180,18 @@ describe("a comparison", () => {
     expect(await metrics()).toMatch(/^calendly_reconciliation_events\{band="near"\} 2$/m);
   });
 
+  test("goes on with the others where one event does not fit, and says so without saying who", async () => {
+    const worker = await startOne();
+    const [first, broken, last] = [book(2), book(3), book(4)];
+    broken.event.updatedAt = "at noon";
+    const report = await compare("near");
+    expect(report).toMatchObject({ seen: 2, read: 2, unreadable: 1 });
+    expect(idsOf(await outcomes.all())).toEqual([`${first.id}.confirmed`, `${last.id}.confirmed`]);
+    const line = await worker.untilLogged("left out what calendly's answer says");
+    expect(JSON.stringify(line)).toContain("updated_at");
+    expect(JSON.stringify(line)).not.toContain("at noon");
+  });
+
   test("leaves to its delivery what has just changed", async () => {
     await startOne({ CALENDLY_RECONCILE_GRACE: "6" });
     const { id } = book(2);

@@ -61,6 +61,7 @@ export async function tellHistory(installation: Installation, history: History):
 export function reportLines({
   seen,
   read,
+  unreadable,
   requests,
   facts,
   missed,
@@ -78,6 +79,9 @@ export function reportLines({
       ? `None of ${facts} facts is missing.`
       : `${total} of ${facts} facts ${verb}; the oldest is ${age} s old.`,
     ...found.map(([kind, count]) => `  ${kind}: ${count}`),
+    ...(unreadable > 0
+      ? [`${unreadable} events or invitees do not fit, and were left out: the worker's log says why.`]
+      : []),
     ...(historical > 0
       ? [`${historical} facts are history: from before this installation began, and told to nobody.`]
       : []),

@@ -116,8 +116,19 @@ function withRatio({ hits, misses, stale }: ReturnType<Cache<object>["stats"]>) 
 }
 
 /** Of a comparison with Calendly's API; the ratio of missed deliveries is null where there was no fact to compare. */
-function withMissedRatio({ name, endedAt, seen, read, requests, facts, missed, historical, longestLagMs }: SweepRun) {
+function withMissedRatio({
+  name,
+  endedAt,
+  seen,
+  read,
+  unreadable,
+  requests,
+  facts,
+  missed,
+  historical,
+  longestLagMs,
+}: SweepRun) {
   const count = Object.values(missed).reduce((total, one) => total + one, 0);
   const missedRatio = facts === 0 ? null : Math.round((count / facts) * 1_000) / 1_000;
-  return { name, endedAt, seen, read, requests, facts, missed, missedRatio, historical, longestLagMs };
+  return { name, endedAt, seen, read, unreadable, requests, facts, missed, missedRatio, historical, longestLagMs };
 }

@@ -1,6 +1,7 @@
 import type { InviteeKnowledge } from "@calendly-worker/core/bookings/knowledge";
 import { deliveryBody } from "@calendly-worker/core/calendly/api-deliveries";
 import type { ApiInvitee, ApiScheduledEvent, CalendlyClient } from "@calendly-worker/core/calendly/client";
+import type { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import { parseInviteeUri, parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { CallOptions } from "@calendly-worker/core/calendly/requester";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
@@ -89,7 +90,11 @@ export function createSweep(ports: {
     const listed = new Set<string>();
     let looked: Looked = { ...NOTHING, read: 1 };
     let isComplete = true;
-    for await (const invitee of client.invitees(event.uri, options)) {
+    const onUnreadable = (error: CalendlyError) => {
+      isComplete = false;
+      options.onUnreadable?.(error);
+    };
+    for await (const invitee of client.invitees(event.uri, { ...options, onUnreadable })) {
       context.signal.throwIfAborted();
       const { inviteeId } = parseInviteeUri(invitee.uri);
       listed.add(inviteeId);

@@ -45,6 +45,11 @@ export function compareWithCalendly(ports: {
       onRequest: () => {
         run = { ...run, requests: run.requests + 1 };
       },
+      // One that does not fit must not hold up all others.
+      onUnreadable: (err) => {
+        run = { ...run, unreadable: run.unreadable + 1 };
+        context.log.warn({ err }, "left out what calendly's answer says");
+      },
     };
     const start = run.cursor?.start;
     const sliceEnd = now() + ports.sliceMs;
@@ -75,14 +80,24 @@ export function compareWithCalendly(ports: {
     const { cursor: _, ...ended } = run;
     const report = { ...ended, endedAt: new Date(now()).toISOString() };
     await runs.finish(report);
-    const { name, seen, read, requests, facts, missed, historical, longestLagMs } = report;
-    context.log.info({ sweep: name, seen, read, requests, facts, missed, historical, longestLagMs }, "compared");
+    const { name, seen, read, unreadable, requests, facts, missed, historical, longestLagMs } = report;
+    const counted = { seen, read, unreadable, requests, facts, missed, historical, longestLagMs };
+    context.log.info({ sweep: name, ...counted }, "compared");
     return "compared";
   };
 
   function begin(data: Wanted): SweepRun {
     const startedAt = new Date(now()).toISOString();
-    const counts = { seen: 0, read: 0, requests: 0, facts: 0, missed: NOTHING_MISSED, historical: 0, longestLagMs: 0 };
+    const counts = {
+      seen: 0,
+      read: 0,
+      unreadable: 0,
+      requests: 0,
+      facts: 0,
+      missed: NOTHING_MISSED,
+      historical: 0,
+      longestLagMs: 0,
+    };
     if (data.kind === "range") {
       const { name, from, to, graceMs, isDryRun } = data;
       return { name, startedAt, from, to, graceMs, isDryRun, ...counts };

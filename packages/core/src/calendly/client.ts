@@ -117,12 +117,20 @@ export function createCalendlyClient(ports: RequesterPorts): CalendlyClient {
     query: Readonly<Record<string, string>>,
     options?: CallOptions,
   ) {
-    const page = z.looseObject({ collection: z.array(item), pagination });
+    const page = z.looseObject({ collection: z.array(z.unknown()), pagination });
+    function* readable(items: readonly unknown[]): Generator<T> {
+      for (const one of items) {
+        const read = item.safeParse(one);
+        if (read.success) yield read.data;
+        else if (options?.onUnreadable === undefined) throw unreadable(call, read.error, one);
+        else options.onUnreadable(unreadable(call, read.error, one));
+      }
+    }
     let next: string | null | undefined;
     do {
       const more = next ? { page_token: next } : {};
       const answer = await get(call, path, [scope], page, options, { ...query, count: PAGE_SIZE, ...more });
-      yield* answer.collection;
+      yield* readable(answer.collection);
       next = answer.pagination.next_page_token;
     } while (next);
   }
@@ -215,7 +223,11 @@ function readAnswer<T>(call: string, text: string, schema: z.ZodType<T>): T {
   }
   const read = schema.safeParse(json);
   if (read.success) return read.data;
-  const problems = read.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw unreadable(call, read.error, json);
+}
+
+function unreadable(call: string, { issues }: z.ZodError, json: unknown): CalendlyError {
+  const problems = issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
   const message = `Calendly's answer to ${call} does not fit: ${problems.join("; ")}`;
-  throw new CalendlyError("unreadable_answer", message, { problems, shape: shapeOf(json) });
+  return new CalendlyError("unreadable_answer", message, { problems, shape: shapeOf(json) });
 }

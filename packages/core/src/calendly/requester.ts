@@ -21,6 +21,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Called for each request that is made, each page and each repetition too. */
   readonly onRequest?: () => void;
+  /** Called for each item of a list that does not fit, which is left out then; without it such a list rejects. */
+  readonly onUnreadable?: (error: CalendlyError) => void;
 }
 
 /** More tries than the first, for what is safe to ask twice. */

@@ -29,6 +29,8 @@ export interface SweepRun {
   /** Events that were listed, and those whose invitees were read. */
   readonly seen: number;
   readonly read: number;
+  /** Events and invitees that Calendly's API told in a way that does not fit: left out. */
+  readonly unreadable: number;
   /** Requests to Calendly's API. */
   readonly requests: number;
   /** Facts about the invitees that were read, history left out, and those among them that no delivery had told. */
