@@ -1,12 +1,11 @@
 import type { Cache } from "@calendly-worker/core/calendly/cache";
 import { tokenState } from "@calendly-worker/core/calendly/credential-advice";
 import type { ApiGate } from "@calendly-worker/core/calendly/gate";
-import { BANDS } from "@calendly-worker/core/queues/contracts";
 import type { QueueLoad } from "@calendly-worker/core/queues/queue-load";
 import type { ApiBudget } from "@calendly-worker/core/store/api-budget";
 import type { Credentials } from "@calendly-worker/core/store/credentials";
 import type { SubscriptionStore } from "@calendly-worker/core/store/subscriptions";
-import type { SweepRun, SweepRuns } from "@calendly-worker/core/store/sweep-runs";
+import type { SweepRun } from "@calendly-worker/core/store/sweep-runs";
 import type { ProblemCode } from "./jobs/guard-subscription.ts";
 
 /** Why the integration is not as it should be. A closed list. */
@@ -45,24 +44,25 @@ export function createHealth(ports: {
   readonly gate: ApiGate;
   readonly credentials: Credentials;
   readonly subscriptions: Pick<SubscriptionStore, "report">;
-  readonly runs: Pick<SweepRuns, "report">;
+  /** How the last comparison of each band with Calendly's API ended. */
+  readonly compared: () => Promise<readonly SweepRun[]>;
   readonly budget: () => Promise<ApiBudget>;
   readonly deliveries: () => Promise<QueueLoad>;
   readonly cache: Cache<object> | undefined;
   readonly maxUsage: number;
 }): () => Promise<Health> {
-  const { isRedisFit, gate, credentials, subscriptions, runs, budget, deliveries, cache, maxUsage } = ports;
+  const { isRedisFit, gate, credentials, subscriptions, budget, deliveries, cache, maxUsage } = ports;
 
   return async () => {
     if (!(await isRedisFit())) return { status: "down", reasons: ["redis_not_writable"], details: {} };
-    const [records, keys, left, load, report, subscription, compared] = await Promise.all([
+    const [records, keys, left, load, report, subscription, comparisons] = await Promise.all([
       credentials.tokens(gate.tokens),
       credentials.signingKeys({}),
       budget(),
       deliveries(),
       credentials.report(),
       subscriptions.report(),
-      Promise.all(BANDS.map((band) => runs.report(band))),
+      ports.compared(),
     ]);
     const lastDeliveryAt = await credentials.lastDeliveryAt();
     const tokens = records.map((token) => ({ ...token, state: tokenState(token, maxUsage) }));
@@ -89,7 +89,7 @@ export function createHealth(ports: {
         cache: cache === undefined ? null : withRatio(cache.stats()),
         redis: { writable: true },
         subscription: subscription ?? null,
-        reconciliation: compared.flatMap((run) => (run === undefined ? [] : withMissedRatio(run))),
+        reconciliation: comparisons.map(withMissedRatio),
         deliveries: load,
       },
     };

@@ -217,19 +217,19 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     knownOwner ??= await findOwner(client, { organization, scope }, options);
     return knownOwner;
   };
-  const comparisons = async () => {
-    const reports = await Promise.all(BANDS.map((band) => runs.report(band)));
-    return reports.flatMap((run) =>
-      run?.endedAt === undefined ? [] : [{ ...run, band: run.name, endedAt: Date.parse(run.endedAt) }],
+  const compared = async () =>
+    (await Promise.all(BANDS.map((band) => runs.report(band)))).filter((run) => run !== undefined);
+  const comparisons = async () =>
+    (await compared()).flatMap((run) =>
+      run.endedAt === undefined ? [] : [{ ...run, band: run.name, endedAt: Date.parse(run.endedAt) }],
     );
-  };
   metrics = createMetrics({ comparisons: () => withinDeadline(PROBE_DEADLINE_MS, comparisons()) });
   health = createHealth({
     isRedisFit: () => fitness.isFit(PROBE_DEADLINE_MS),
     gate,
     credentials,
     subscriptions,
-    runs,
+    compared,
     budget: () => readApiBudget(redis, now()),
     deliveries: () => load.read(),
     cache: eventTypeCache,

@@ -120,7 +120,7 @@ export function compareWithCalendly(ports: {
   }
 }
 
-export function nameOf(data: Wanted): string {
+function nameOf(data: Wanted): string {
   return data.kind === "band" ? data.band : data.name;
 }
 

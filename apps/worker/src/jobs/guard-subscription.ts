@@ -22,13 +22,13 @@ import type { SweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import type { Task } from "./maintain.ts";
 
 /** A signing key that this process can give to Calendly. */
-export interface KnownKey {
+interface KnownKey {
   readonly fingerprint: string;
   readonly value: string;
 }
 
 /** What the guardian can find. A closed list: each is a notice, and a reason of health. */
-export const PROBLEM_NOTICES = {
+const PROBLEM_NOTICES = {
   missing: "subscription.missing",
   disabled: "subscription.disabled",
   retrying: "subscription.retrying",
