@@ -153,25 +153,28 @@ describe("what is missing", () => {
 
 describe("the stream of outcomes", () => {
   const trimAfter = (days: number) =>
-    createOutcomeTrimmer({ redis: stack.redis, retentionDays: 30, now: () => Date.now() + days * DAY_MS }).trim(
-      shards.first,
-    );
+    createOutcomeTrimmer({
+      redis: stack.redis,
+      retentionDays: 30,
+      maxAgeDays: 60,
+      now: () => Date.now() + days * DAY_MS,
+    }).trim(shards.first);
   const STREAM = "{calendly:0}:outcomes";
 
   test("is trimmed by age, but not past what a consumer group has still to handle", async () => {
     const { redis } = stack;
     const length = await redis.xlen(STREAM);
     expect(length).toBeGreaterThan(3);
-    expect(await trimAfter(29)).toEqual({ dropped: 0, laggards: [] });
+    expect(await trimAfter(29)).toEqual({ dropped: 0, lost: [], lagging: [] });
 
     await redis.xgroup("CREATE", STREAM, "mailer", "0");
     const reply = await redis.xreadgroup("GROUP", "mailer", "one", "COUNT", 2, "STREAMS", STREAM, ">");
     const [handled = ""] = (reply as unknown as [string, [string, string[]][]][])[0]?.[1].map(([id]) => id) ?? [];
     await redis.xack(STREAM, "mailer", handled);
-    expect(await trimAfter(31)).toEqual({ dropped: 1, laggards: [] });
-    expect(await trimAfter(59)).toEqual({ dropped: 0, laggards: [] });
-    // Twice the retention is the end for a group that nobody reads any more.
-    expect(await trimAfter(61)).toEqual({ dropped: length - 1, laggards: ["mailer"] });
+    expect(await trimAfter(31)).toEqual({ dropped: 1, lost: [], lagging: ["mailer"] });
+    expect(await trimAfter(59)).toEqual({ dropped: 0, lost: [], lagging: ["mailer"] });
+    // The maximum age is the end for a group that nobody reads any more.
+    expect(await trimAfter(61)).toEqual({ dropped: length - 1, lost: ["mailer"], lagging: ["mailer"] });
     expect(await redis.xlen(STREAM)).toBe(0);
   });
 });

@@ -266,7 +266,12 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     "reconcile-far": reconcileBand("far"),
     "reconcile-past": reconcileBand("past"),
     "look-after-unfinished": lookAfterUnfinished({ shards, bookings, unfinished }),
-    "trim-outcomes": trimOutcomes({ shards, trimmer: createOutcomeTrimmer({ redis, retentionDays, now }) }),
+    "trim-outcomes": trimOutcomes({
+      shards,
+      trimmer: createOutcomeTrimmer({ redis, retentionDays, maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE, now }),
+      notices,
+      maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE,
+    }),
   };
 
   lifecycle.own("consumers", consumers, (open) =>

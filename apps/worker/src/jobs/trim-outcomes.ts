@@ -1,20 +1,39 @@
 import type { Shards } from "@calendly-worker/core/redis/keys";
+import type { Notices } from "@calendly-worker/core/store/notices";
 import type { OutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import type { Task } from "./maintain.ts";
 
 /** Drops the outcomes that are older than the retention, but none that a consumer group has still to handle. */
-export function trimOutcomes(ports: { readonly shards: Shards; readonly trimmer: OutcomeTrimmer }): Task {
-  return async ({ log }) => {
+export function trimOutcomes(ports: {
+  readonly shards: Shards;
+  readonly trimmer: OutcomeTrimmer;
+  readonly notices: Pick<Notices, "addOnceADay">;
+  readonly maxAgeDays: number;
+}): Task {
+  const { shards, trimmer, notices, maxAgeDays } = ports;
+  return async () => {
     let dropped = 0;
-    for (const shard of ports.shards.all) {
-      const trimmed = await ports.trimmer.trim(shard);
+    const lost = new Set<string>();
+    const lagging = new Set<string>();
+    for (const shard of shards.all) {
+      const trimmed = await trimmer.trim(shard);
       dropped += trimmed.dropped;
-      for (const group of trimmed.laggards) {
-        log.error(
-          { group, shard: shard.index },
-          "a consumer group lags too far behind: outcomes it has not handled were dropped",
-        );
-      }
+      for (const group of trimmed.lost) lost.add(group);
+      for (const group of trimmed.lagging) lagging.add(group);
+    }
+    for (const group of lost) {
+      await notices.addOnceADay({
+        type: "outcomes.group_lost",
+        subject: group,
+        message: `The consumer group "${group}" has lost outcomes that it had not handled: they were older than CALENDLY_OUTCOMES_MAX_AGE (${maxAgeDays} days). Its consumers are told "cursor_expired".`,
+      });
+    }
+    for (const group of [...lagging].filter((name) => !lost.has(name))) {
+      await notices.addOnceADay({
+        type: "outcomes.group_lagging",
+        subject: group,
+        message: `The consumer group "${group}" has not handled outcomes for ${maxAgeDays / 2} days, half of CALENDLY_OUTCOMES_MAX_AGE, after which they are dropped. Start its consumers, or let go of it: calendly outcomes forget ${group}`,
+      });
     }
     return `dropped ${dropped}`;
   };

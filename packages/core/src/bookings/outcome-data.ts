@@ -27,41 +27,43 @@ const eventType = z
   })
   .nullable();
 
-const booking = z.strictObject({
-  id: text.describe("id of the chain's first invitee; stays the same through every reschedule"),
-  status: z.enum(["active", "canceled"]),
-  sequence: z
-    .int()
-    .describe("position in the booking's log, from 1; that of the last one before for what is beside it"),
-  reference: maybeText.describe("the tracking field that CALENDLY_REFERENCE_FIELD names"),
-  start: instant,
-  end: instant,
-  startLocal: localInstant,
-  endLocal: localInstant,
-  timezone: maybeText.describe("IANA name or an old alias, as the invitee chose it"),
-  invitee: z.strictObject({
-    uri: text,
-    email: maybeText,
-    name: maybeText,
-    firstName: maybeText,
-    lastName: maybeText,
-    phone: maybeText,
-  }),
-  event: z.strictObject({
-    uri: text,
-    name: maybeText,
-    type: eventType,
-    location: anything.nullable().describe("as known; a conference's join_url counts once its status is pushed"),
-    guests: z.array(text),
-  }),
-  hosts: z.array(z.strictObject({ uri: text, name: maybeText, email: maybeText })),
-  answers,
-  tracking: anything.nullable(),
-  payment: anything.nullable(),
-  noShow: z.strictObject({ uri: text, at: instant }).nullable(),
-  routingForm: z.strictObject({ uri: text, answers: answers.nullable() }).nullable(),
-  links: z.strictObject({ cancel: maybeText, reschedule: maybeText }),
-});
+export const booking = z
+  .strictObject({
+    id: text.describe("id of the chain's first invitee; stays the same through every reschedule"),
+    status: z.enum(["active", "canceled"]),
+    sequence: z
+      .int()
+      .describe("position in the booking's log, from 1; that of the last one before for what is beside it"),
+    reference: maybeText.describe("the tracking field that CALENDLY_REFERENCE_FIELD names"),
+    start: instant,
+    end: instant,
+    startLocal: localInstant,
+    endLocal: localInstant,
+    timezone: maybeText.describe("IANA name or an old alias, as the invitee chose it"),
+    invitee: z.strictObject({
+      uri: text,
+      email: maybeText,
+      name: maybeText,
+      firstName: maybeText,
+      lastName: maybeText,
+      phone: maybeText,
+    }),
+    event: z.strictObject({
+      uri: text,
+      name: maybeText,
+      type: eventType,
+      location: anything.nullable().describe("as known; a conference's join_url counts once its status is pushed"),
+      guests: z.array(text),
+    }),
+    hosts: z.array(z.strictObject({ uri: text, name: maybeText, email: maybeText })),
+    answers,
+    tracking: anything.nullable(),
+    payment: anything.nullable(),
+    noShow: z.strictObject({ uri: text, at: instant }).nullable(),
+    routingForm: z.strictObject({ uri: text, answers: answers.nullable() }).nullable(),
+    links: z.strictObject({ cancel: maybeText, reschedule: maybeText }),
+  })
+  .meta({ id: "Booking" });
 
 const previous = z.strictObject({ start: instant, end: instant, inviteeUri: text });
 const cancellation = z.strictObject({
@@ -85,11 +87,13 @@ const conflicting = z.strictObject({
   eventUri: text,
   inviteeUri: text,
 });
-const conflict = z.strictObject({
-  bookings: z.tuple([conflicting, conflicting]).describe("the smaller id first"),
-  host: text.describe("URI of the host who is booked twice; the smallest where there are several"),
-  overlap: z.strictObject({ start: instant, end: instant }).describe("buffer times included where known"),
-});
+const conflict = z
+  .strictObject({
+    bookings: z.tuple([conflicting, conflicting]).describe("the smaller id first"),
+    host: text.describe("URI of the host who is booked twice; the smallest where there are several"),
+    overlap: z.strictObject({ start: instant, end: instant }).describe("buffer times included where known"),
+  })
+  .meta({ id: "Conflict" });
 
 /** `data` of each type of outcome. */
 export const outcomeData = {
@@ -113,6 +117,15 @@ export const outcomeData = {
   }),
   "booking.conflict_resolved": z.strictObject({ conflict, ...source }),
   "booking.erased": z.strictObject({ booking: z.strictObject({ id: text }) }),
+  "booking.expectation_expired": z.strictObject({
+    expectation: z.strictObject({
+      reference: text.describe(
+        "what the booking was to bear in the tracking field that CALENDLY_REFERENCE_FIELD names",
+      ),
+      until: instant.describe("when it was to be booked by"),
+      announcedAt: instant,
+    }),
+  }),
 } as const;
 
 export type OutcomeType = keyof typeof outcomeData;

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { z } from "zod";
 
 /** What an environment variable can hold: the parser and the words for "expected …". */
@@ -72,3 +73,20 @@ export const path: Kind<string> = {
   schema: z.string().regex(/^(\/[A-Za-z0-9._~-]+)+$/),
   expected: "a path such as /api/webhooks/calendly, without a slash at its end",
 };
+
+/** Host names, with `*.` for what is below one, and ranges of addresses: all in lower case. */
+export const hostsOrRanges: Kind<string[]> = {
+  schema: z
+    .string()
+    .transform((list) => list.split(",").map((item) => item.trim().toLowerCase()))
+    .refine((list) => list.every(isHostOrRange)) as unknown as z.ZodType<string[], string>,
+  expected:
+    "host names such as hooks.internal or *.svc.cluster.local, and ranges such as 10.0.0.0/8, separated by commas",
+};
+
+function isHostOrRange(item: string): boolean {
+  const [address = "", bits, ...rest] = item.split("/");
+  if (bits === undefined) return /^(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?$/.test(item) || isIP(item) !== 0;
+  const family = isIP(address);
+  return rest.length === 0 && /^\d{1,3}$/.test(bits) && family !== 0 && Number(bits) <= (family === 4 ? 32 : 128);
+}

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { z } from "zod";
 import type { Environment } from "./environment.ts";
 import { RefusalError } from "./refusal.ts";
@@ -32,14 +33,14 @@ export class ConfigError extends RefusalError {
 }
 
 /**
- * Reads every variable of the schema from `environment`. An empty text counts as unset. Throws one ConfigError that
+ * Reads every variable of the schema from `environment`, a secret from a file where `…_FILE` names one. An empty text counts as unset. Throws one ConfigError that
  * names all variables that are missing for one of `apps` or do not fit.
  */
 export function loadConfig<A extends App>(apps: readonly A[], environment: Environment): Config<A> {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, spec] of Object.entries<Variable>(variables)) {
-    const given = environment[name]?.trim();
+    const given = rawValueOf(name, spec, environment, problems);
     const raw = given === undefined || given === "" ? spec.default : given;
     if (raw === undefined) {
       const missingFor = apps.filter((app) => spec.requiredBy?.includes(app));
@@ -59,6 +60,24 @@ export function loadConfig<A extends App>(apps: readonly A[], environment: Envir
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return values as Config<A>;
+}
+
+/** A secret may stand in a file instead, as orchestrators mount them: `NAME_FILE` is its path. */
+function rawValueOf(name: string, spec: Variable, environment: Environment, problems: string[]): string | undefined {
+  const given = environment[name]?.trim();
+  const file = spec.secret ? environment[`${name}_FILE`]?.trim() : undefined;
+  if (file === undefined || file === "") return given;
+  if (given !== undefined && given !== "") {
+    problems.push(`${name} and ${name}_FILE are both set: expected one of them.`);
+    return given;
+  }
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    problems.push(`${name}_FILE: the file ${JSON.stringify(file)} cannot be read (${code}).`);
+    return undefined;
+  }
 }
 
 function unitOf(spec: Variable): string {

@@ -1,4 +1,18 @@
-import { flag, instant, listOf, names, oneOf, path, port, secret, text, url, wholeNumber } from "./kinds.ts";
+import { consumerTokens } from "./consumer-tokens.ts";
+import {
+  flag,
+  hostsOrRanges,
+  instant,
+  listOf,
+  names,
+  oneOf,
+  path,
+  port,
+  secret,
+  text,
+  url,
+  wholeNumber,
+} from "./kinds.ts";
 import type { Variable } from "./variable.ts";
 
 /** What Calendly lets one subscribe to (https://developer.calendly.com, webhook subscriptions). */
@@ -229,6 +243,24 @@ export const variables = {
     unit: "days",
     description: "How long a booking is kept after its event's end; outcomes and quarantine after they came.",
   },
+  CALENDLY_OUTCOMES_MAX_AGE: {
+    ...wholeNumber(1, 7_300),
+    default: "180",
+    unit: "days",
+    description:
+      "How long outcomes are kept that a consumer group has not acknowledged. At half of it a notice is given.",
+  },
+  CALENDLY_CONSUMER_TOKENS: {
+    ...consumerTokens,
+    secret: true,
+    description:
+      "Bearer tokens that may read bookings and outcomes: name and token, and the event types that it is limited to, if any.",
+  },
+  CALENDLY_DESTINATION_ALLOW: {
+    ...hostsOrRanges,
+    description:
+      "Loopback, private and link-local targets that outcomes may be pushed to: host names, *.patterns of them, or ranges of addresses.",
+  },
   CALENDLY_SHARDS: {
     ...wholeNumber(1, 1_024),
     default: "1",
@@ -281,7 +313,8 @@ export const variables = {
   OPS_API_TOKEN: {
     ...secret,
     secret: true,
-    description: "Bearer token that lets one see the details of the worker's health.",
+    description:
+      "Bearer token that may do everything on the worker's internal face: read, manage destinations and expectations, see the details of its health.",
   },
   LOG_LEVEL: {
     ...oneOf(["trace", "debug", "info", "warn", "error", "fatal", "silent"]),

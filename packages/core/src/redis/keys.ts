@@ -70,6 +70,24 @@ export const erasedKey = (shard: Shard, inviteeId: string) => `${shard.tag}:eras
 /** Stream of outcomes with the fields id, type, subject, event. Trimmed by age. */
 export const outcomeStreamKey = (shard: Shard) => `${shard.tag}:outcomes`;
 
+/** String: stream id of the last outcome that was dropped by age. Who has read less has missed something. No expiry. */
+export const outcomesTrimmedKey = (shard: Shard) => `${shard.tag}:outcomes:trimmed`;
+
+/** What begins the keys of a group of consumers beside the stream. */
+export const outcomeGroupPrefix = (shard: Shard, group: string) => `${shard.tag}:outcomes:group:${group}:`;
+
+/** String: the one consumer of a group that reads the shard now. Expires unless it is renewed. */
+export const groupLeaseKey = (shard: Shard, group: string) => `${outcomeGroupPrefix(shard, group)}lease`;
+
+/** Sorted set: the live consumers of a group by when they were last heard of, in ms. No expiry. */
+export const groupMembersKey = (shard: Shard, group: string) => `${outcomeGroupPrefix(shard, group)}members`;
+
+/** Hash stream id → how often an outcome was tried in vain. No expiry; emptied as outcomes are settled. */
+export const groupAttemptsKey = (shard: Shard, group: string) => `${outcomeGroupPrefix(shard, group)}attempts`;
+
+/** Stream of outcomes that a group has given up: stream_id, id, type, subject, attempts, reason. About 10,000 are kept. */
+export const groupDeadLettersKey = (shard: Shard, group: string) => `${outcomeGroupPrefix(shard, group)}dead`;
+
 /** Sorted set: ids of the bookings that take a host's time, by its start in ms. Expires with the retention. */
 export const hostTimesKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:times`;
 
@@ -116,7 +134,7 @@ export const noticesKey = "{calendly:0}:notices";
 export const lateKey = (shard: Shard, identity: string) => `${shard.tag}:late:${identity}`;
 
 /** String: there while a notice that is given once in a while need not be given again. Expires after that while. */
-export const noticedKey = (type: string) => `{calendly:0}:noticed:${type}`;
+export const noticedKey = (type: string, subject: string) => `{calendly:0}:noticed:${type}:${subject}`;
 
 /** String: what the guardian of the webhook subscription last saw, as JSON. No expiry. */
 export const subscriptionReportKey = "{calendly:0}:subscription-report";

@@ -18,6 +18,11 @@ export const NOTICES = [
   "subscription.healed",
   "subscription.not_healed",
   "rotation.stalled",
+  "outcomes.group_lagging",
+  "outcomes.group_lost",
+  "destinations.failing",
+  "destinations.paused",
+  "destinations.gone",
 ] as const;
 export type NoticeType = (typeof NOTICES)[number];
 
@@ -30,7 +35,7 @@ export interface Notice {
 
 export interface Notices {
   add(notice: Notice): Promise<void>;
-  /** Gives it unless one of its type was given so within the last day. */
+  /** Gives it unless one of its type and subject was given so within the last day. */
   addOnceADay(notice: Notice): Promise<boolean>;
 }
 
@@ -48,7 +53,7 @@ export function createNotices(redis: Redis, now: () => number): Notices {
   return {
     add,
     async addOnceADay(notice) {
-      const isNew = (await redis.set(noticedKey(notice.type), "1", "EX", DAY_S, "NX")) === "OK";
+      const isNew = (await redis.set(noticedKey(notice.type, notice.subject), "1", "EX", DAY_S, "NX")) === "OK";
       if (isNew) await add(notice);
       return isNew;
     },

@@ -1,17 +1,19 @@
 import type { Redis } from "ioredis";
-import { outcomeStreamKey, type Shard } from "../redis/keys.ts";
+import { outcomeStreamKey, outcomesTrimmedKey, type Shard } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 
 export interface Trimmed {
   readonly dropped: number;
   /** Names of consumer groups that lost outcomes which they had not handled. */
-  readonly laggards: readonly string[];
+  readonly lost: readonly string[];
+  /** Names of consumer groups that will, unless they handle the oldest ones in as much time again. */
+  readonly lagging: readonly string[];
 }
 
 export interface OutcomeTrimmer {
   /**
-   * Drops outcomes older than the retention. What a consumer group has not acknowledged is kept up to twice as long: a
-   * group that nobody reads any more must not fill Redis.
+   * Drops outcomes older than the retention. What a consumer group has not acknowledged is kept longer, but not beyond the
+   * maximum age: a group that nobody reads any more must not fill Redis.
    */
   trim(shard: Shard): Promise<Trimmed>;
 }
@@ -20,25 +22,30 @@ const DAY_MS = 86_400_000;
 
 const trimOutcomes = defineScript({
   name: "trim-outcomes",
-  keys: ["outcomes"],
-  args: ["keep_from", "keep_from_at_last"],
+  keys: ["outcomes", "trimmed"],
+  args: ["keep_from", "keep_from_at_last", "warn_from"],
   reply: (raw): Trimmed => {
-    const [dropped, laggards] = raw as [number, string[]];
-    return { dropped, laggards };
+    const [dropped, lost, lagging] = raw as [number, string[], string[]];
+    return { dropped, lost, lagging };
   },
 });
 
 export function createOutcomeTrimmer(ports: {
   readonly redis: Redis;
   readonly retentionDays: number;
+  readonly maxAgeDays: number;
   readonly now: () => number;
 }): OutcomeTrimmer {
-  const { redis, retentionDays, now } = ports;
+  const { redis, retentionDays, maxAgeDays, now } = ports;
+  const before = (days: number) => now() - days * DAY_MS;
   return {
     trim(shard) {
-      const retentionMs = retentionDays * DAY_MS;
-      const limits = { keep_from: now() - retentionMs, keep_from_at_last: now() - 2 * retentionMs };
-      return trimOutcomes(redis, { outcomes: outcomeStreamKey(shard) }, limits);
+      const keys = { outcomes: outcomeStreamKey(shard), trimmed: outcomesTrimmedKey(shard) };
+      return trimOutcomes(redis, keys, {
+        keep_from: before(Math.min(retentionDays, maxAgeDays)),
+        keep_from_at_last: before(maxAgeDays),
+        warn_from: before(maxAgeDays / 2),
+      });
     },
   };
 }

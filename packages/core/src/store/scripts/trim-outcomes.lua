@@ -1,10 +1,12 @@
 -- Drops outcomes by age, but none that a consumer group has not acknowledged, unless it is older still.
 --   outcomes           stream
+--   trimmed            string: id of the last outcome that was dropped
 --   keep_from          in ms: what came before is dropped
 --   keep_from_at_last  in ms: what came before is dropped whoever has not handled it
--- Replies {number dropped, {names of groups that lost something}}.
+--   warn_from          in ms: a group that has not handled what came before lags
+-- Replies {number dropped, {names of groups that lost something}, {names of groups that lag}}.
 if redis.call('EXISTS', outcomes) == 0 then
-  return { 0, {} }
+  return { 0, {}, {} }
 end
 
 local function parse(id)
@@ -20,7 +22,8 @@ end
 
 local keep = keep_from .. '-0'
 local at_last = keep_from_at_last .. '-0'
-local laggards = {}
+local lost = {}
+local lagging = {}
 for _, row in ipairs(redis.call('XINFO', 'GROUPS', outcomes)) do
   local group = {}
   for i = 1, #row, 2 do
@@ -30,12 +33,24 @@ for _, row in ipairs(redis.call('XINFO', 'GROUPS', outcomes)) do
   local pending = redis.call('XPENDING', outcomes, group.name)
   local ms, seq = string.match(group['last-delivered-id'], '^(%d+)-(%d+)$')
   local needed = pending[2] or (ms .. '-' .. (tonumber(seq) + 1))
-  if is_before(needed, keep) then
-    local oldest = redis.call('XRANGE', outcomes, needed, '(' .. at_last, 'COUNT', 1)
-    if #oldest > 0 then
-      laggards[#laggards + 1] = group.name
+  if is_before(needed, warn_from .. '-0') then
+    if #redis.call('XRANGE', outcomes, needed, '(' .. warn_from .. '-0', 'COUNT', 1) > 0 then
+      lagging[#lagging + 1] = group.name
     end
-    keep = is_before(needed, at_last) and at_last or needed
+  end
+  if is_before(needed, keep) then
+    if is_before(needed, at_last) then
+      if #redis.call('XRANGE', outcomes, needed, '(' .. at_last, 'COUNT', 1) > 0 then
+        lost[#lost + 1] = group.name
+      end
+      keep = at_last
+    else
+      keep = needed
+    end
   end
 end
-return { redis.call('XTRIM', outcomes, 'MINID', keep), laggards }
+local last = redis.call('XREVRANGE', outcomes, '(' .. keep, '-', 'COUNT', 1)
+if #last > 0 then
+  redis.call('SET', trimmed, last[1][1])
+end
+return { redis.call('XTRIM', outcomes, 'MINID', keep), lost, lagging }

@@ -1,0 +1,184 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { Redis } from "ioredis";
+import { retryDelay } from "../queues/retry-delay.ts";
+import { outcomeStreamKey, type Shard } from "../redis/keys.ts";
+import type { GroupShard } from "../store/outcome-groups.ts";
+import { CursorExpiredError } from "./cursor.ts";
+import { createLanes, type Worked } from "./lanes.ts";
+import type { OutcomeEvent } from "./outcome-event.ts";
+import type { ReadOutcome } from "./parse-entry.ts";
+
+/** What a handler is told beside the outcome. */
+export interface OutcomeContext {
+  /** 1 at the first try. */
+  readonly attempt: number;
+  readonly shard: number;
+  /** Of the entry in the shard's stream; it begins with the time of publication in ms. */
+  readonly streamId: string;
+  /** Aborts when another consumer takes over, or when stopping has taken too long: end without effect if you can. */
+  readonly signal: AbortSignal;
+}
+
+export interface SessionPorts {
+  /** A connection of the session's own: it blocks. */
+  readonly blocking: Redis;
+  readonly shard: Shard;
+  readonly group: GroupShard;
+  readonly holder: string;
+  /** Whether the shard is still this consumer's to read, as far as it knows. */
+  readonly isHeld: () => boolean;
+  readonly onOutcome: (outcome: OutcomeEvent, context: OutcomeContext) => Promise<void>;
+  readonly onError: (error: unknown) => void;
+  readonly onDeadLetter: (outcome: OutcomeEvent, reason: string) => void;
+  readonly whenExpired: "stop" | "continue";
+  readonly concurrency: number;
+  readonly maxInFlight: number;
+  readonly maxAttempts: number;
+  readonly retry: Parameters<typeof retryDelay>[0];
+}
+
+/** The reading of one shard by one consumer of a group, for as long as the group lets it. */
+export interface ShardSession {
+  /** Resolves when it has ended; rejects with a CursorExpiredError. */
+  readonly ended: Promise<void>;
+  /** Begins nothing any more; what is being handled gets that time to end. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+const BLOCK_MS = 2_000;
+const REDIS_PAUSE_MS = 500;
+const LONGEST_REASON = 500;
+/** What may be begun again once the lease is known to be held still. */
+const NOT_HELD_MS = 100;
+
+export function openShardSession(ports: SessionPorts): ShardSession {
+  const { blocking, shard, group, holder, isHeld, maxInFlight } = ports;
+  const abort = new AbortController();
+  let isClosed = false;
+  let tries: Map<string, number> = new Map();
+  const lanes = createLanes<ReadOutcome>({ concurrency: ports.concurrency, work });
+
+  async function work(outcome: ReadOutcome): Promise<Worked> {
+    // A process that was frozen begins nothing that another has begun meanwhile.
+    if (!isHeld()) return { againAfterMs: NOT_HELD_MS };
+    const { streamId, event } = outcome;
+    const attempt = (tries.get(streamId) ?? 0) + 1;
+    try {
+      await ports.onOutcome(event, { attempt, shard: shard.index, streamId, signal: abort.signal });
+    } catch (error) {
+      ports.onError(error);
+      if (abort.signal.aborted) return "done";
+      return await fail(outcome, error);
+    }
+    await untilDone(() => group.acknowledge(streamId));
+    tries.delete(streamId);
+    return "done";
+  }
+
+  async function fail(outcome: ReadOutcome, error: unknown): Promise<Worked> {
+    const { streamId, event } = outcome;
+    const failed = (await untilDone(() => group.failed(streamId))) ?? 0;
+    tries.set(streamId, failed);
+    if (failed < ports.maxAttempts) return { againAfterMs: retryDelay(ports.retry, failed, Math.random) };
+    const reason = (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(
+      0,
+      LONGEST_REASON,
+    );
+    await untilDone(() => group.giveUp(holder, outcome, failed, reason));
+    tries.delete(streamId);
+    ports.onDeadLetter(event, reason);
+    return "done";
+  }
+
+  /** What has been handled must be written down, however long Redis is away. */
+  async function untilDone<T>(step: () => Promise<T>): Promise<T | undefined> {
+    for (;;) {
+      try {
+        return await step();
+      } catch (error) {
+        ports.onError(error);
+        if (abort.signal.aborted) return undefined;
+        await pause(REDIS_PAUSE_MS);
+      }
+    }
+  }
+
+  async function takeUp(outcomes: readonly ReadOutcome[]): Promise<void> {
+    for (const outcome of outcomes) lanes.push(outcome.event.subject, outcome);
+    await lanes.untilFewerThan(maxInFlight);
+  }
+
+  /** First whatever the group has read and nobody has finished, in order. */
+  async function takeUpPending(): Promise<void> {
+    tries = new Map(await group.attempts());
+    let after = "0-0";
+    while (!isClosed) {
+      const page = await group.pending(after, maxInFlight);
+      const last = page.at(-1);
+      if (last === undefined) return;
+      await takeUp(page);
+      after = last.streamId;
+    }
+  }
+
+  async function readOn(): Promise<void> {
+    while (!isClosed) {
+      const page = await group.read(holder, Math.max(maxInFlight - lanes.size, 1));
+      if (page === undefined) return;
+      await takeUp(page);
+      if (page.length > 0) continue;
+      const last = await group.lastRead();
+      if (!isClosed) await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", outcomeStreamKey(shard), last);
+    }
+  }
+
+  async function goThrough(step: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await step();
+      } catch (error) {
+        if (!(error instanceof CursorExpiredError) || ports.whenExpired === "stop") throw error;
+        ports.onError(error);
+        await group.skipDropped();
+      }
+    }
+  }
+
+  async function run(): Promise<void> {
+    let isTakenOver = false;
+    while (!isClosed) {
+      try {
+        if (!isTakenOver) await goThrough(() => group.takeOver());
+        if (!isTakenOver) await takeUpPending();
+        isTakenOver = true;
+        return await goThrough(readOn);
+      } catch (error) {
+        if (isClosed) return;
+        if (error instanceof CursorExpiredError) throw error;
+        ports.onError(error);
+        // Redis was emptied: what is published from now on is all there is.
+        if (error instanceof Error && error.message.includes("NOGROUP")) await group.ensure("0-0").catch(ports.onError);
+        await pause(REDIS_PAUSE_MS);
+      }
+    }
+  }
+
+  const ended = run();
+  // Whoever opened it looks at it in time; until then it is nobody's unhandled rejection.
+  ended.catch(() => {});
+
+  return {
+    ended,
+    async close(deadlineMs) {
+      isClosed = true;
+      blocking.disconnect();
+      const finished = lanes.close();
+      const timer = new AbortController();
+      const late = pause(deadlineMs, undefined, { signal: timer.signal }).catch(() => {});
+      await Promise.race([finished, late]);
+      timer.abort();
+      abort.abort();
+      await ended.catch(() => {});
+    },
+  };
+}
