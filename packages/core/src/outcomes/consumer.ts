@@ -167,7 +167,14 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
         maxAttempts,
         retry,
       });
-      opened.ended.catch((error: unknown) => failure.reject(error));
+      opened.ended.then(
+        () => {
+          // It found that another reads, or that Redis was emptied: whether it may begin anew is asked again.
+          if (session === opened) void opened.close(0);
+          if (session === opened) session = undefined;
+        },
+        (error: unknown) => failure.reject(error),
+      );
       return opened;
     }
 

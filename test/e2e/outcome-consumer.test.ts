@@ -1,0 +1,276 @@
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  createOutcomeConsumer,
+  type OutcomeConsumer,
+  type OutcomeConsumerOptions,
+  type OutcomeEvent,
+} from "@calendly-worker/core/outcomes";
+import { toCursor } from "@calendly-worker/core/outcomes/cursor";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
+import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { anOutcome, append, install } from "../support/outcome-stream.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis } from "../support/shared-redis.ts";
+import { until } from "../support/until.ts";
+
+const DAY_MS = 86_400_000;
+const shards = createShards(1);
+let server: RedisServer;
+let redis: Redis;
+const open: OutcomeConsumer[] = [];
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+});
+beforeEach(async () => {
+  await redis.flushall();
+  await install(redis, shards);
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((consumer) => consumer.stop({ deadlineMs: 0 })));
+});
+afterAll(async () => {
+  disconnect(redis);
+  await server.stop();
+});
+
+/** A consumer that runs, what it has handled, and how it ends. */
+function consume(options: Partial<OutcomeConsumerOptions> = {}) {
+  const handled: string[] = [];
+  const consumer = createOutcomeConsumer({
+    redis,
+    group: "crm",
+    leaseMs: 1_000,
+    retry: { firstDelayMs: 20, longestDelayMs: 50 },
+    onOutcome: async ({ id }) => {
+      handled.push(id);
+    },
+    ...options,
+  });
+  open.push(consumer);
+  const ended = consumer.run();
+  ended.catch(() => {});
+  return { consumer, handled, ended };
+}
+
+const publish = (...events: OutcomeEvent[]) => append(redis, shards, events);
+const trimAfter = (days: number) =>
+  createOutcomeTrimmer({ redis, retentionDays: 1, maxAgeDays: 2, now: () => Date.now() + days * DAY_MS }).trim(
+    shards.first,
+  );
+
+test("an outcome that fails is tried again, then put aside with the reason; its booking waits, the others do not", async () => {
+  await publish(anOutcome("bad", 1), anOutcome("bad", 2), anOutcome("good", 1), anOutcome("good", 2));
+  const tries: string[] = [];
+  const put: string[] = [];
+  const { handled } = consume({
+    maxAttempts: 3,
+    onOutcome: async ({ id }, { attempt }) => {
+      if (id === "bad.1") {
+        tries.push(`${id} ${attempt}, after ${handled.length}`);
+        if (attempt === 1) await until("the others are handled", () => handled.includes("good.2"));
+        throw new RangeError("no such customer");
+      }
+      handled.push(id);
+    },
+    onDeadLetter: ({ id }, reason) => put.push(`${id}: ${reason}`),
+  });
+  await until("the booking goes on", () => handled.includes("bad.2"));
+  expect(handled).toEqual(["good.1", "good.2", "bad.2"]);
+  expect(tries).toEqual(["bad.1 1, after 0", "bad.1 2, after 2", "bad.1 3, after 2"]);
+  expect(put).toEqual(["bad.1: RangeError: no such customer"]);
+  expect(await readDeadLetters(redis, shards.first, "crm")).toMatchObject([
+    { id: "bad.1", type: "booking.confirmed", subject: "bad", attempts: 3, reason: "RangeError: no such customer" },
+  ]);
+  const settled = async () => (await readGroups(redis, shards.first))[0]?.pending === 0;
+  await until("all is acknowledged", settled);
+});
+
+test("tries are counted across consumers", async () => {
+  await publish(anOutcome("bad"));
+  const first = consume({
+    maxAttempts: 3,
+    retry: { firstDelayMs: 60_000, longestDelayMs: 60_000 },
+    onOutcome: async () => {
+      first.handled.push("tried");
+      throw new Error("not now");
+    },
+  });
+  const counted = async () => Object.values(await redis.hgetall("{calendly:0}:outcomes:group:crm:attempts"))[0] === "1";
+  await until("the try is counted", counted);
+  await first.consumer.stop();
+  const attempts: number[] = [];
+  consume({
+    onOutcome: async (_outcome, { attempt }) => {
+      attempts.push(attempt);
+    },
+  });
+  await until("it is tried again", () => attempts.length > 0);
+  expect(attempts).toEqual([2]);
+});
+
+test("reading waits while as many are in flight as may be", async () => {
+  await publish(...Array.from({ length: 50 }, (_, index) => anOutcome(`b${index}`)));
+  const gate = Promise.withResolvers<void>();
+  const { handled } = consume({
+    concurrency: 2,
+    maxInFlight: 5,
+    onOutcome: async ({ id }) => {
+      await gate.promise;
+      handled.push(id);
+    },
+  });
+  const pending = async () => (await readGroups(redis, shards.first))[0]?.pending;
+  await until("five are read", async () => (await pending()) === 5);
+  await publish(anOutcome("later"));
+  await pause(100);
+  expect(await pending()).toBe(5);
+  gate.resolve();
+  await until("all are handled", () => handled.length === 51);
+});
+
+test("a group begins where it is told to, and goes on from where it was", async () => {
+  const [first = "", second = ""] = await publish(anOutcome("a"), anOutcome("b"));
+  const later = Number(second.split("-")[0]) + 5;
+  await until("the clock moves on", () => Date.now() > later + 1);
+  const now = consume({ group: "now", start: "now" });
+  await until("the group is there", async () => (await readGroups(redis, shards.first)).length === 1);
+  await publish(anOutcome("c"));
+  const groups = {
+    beginning: consume({ group: "beginning" }),
+    id: consume({ group: "id", start: { after: first } }),
+    cursor: consume({ group: "cursor", start: { after: toCursor([second]) } }),
+    time: consume({ group: "time", start: { time: new Date(later) } }),
+  };
+  for (const { handled } of [now, ...Object.values(groups)]) await until("c is handled", () => handled.includes("c.1"));
+  expect(now.handled).toEqual(["c.1"]);
+  expect(groups.beginning.handled).toEqual(["a.1", "b.1", "c.1"]);
+  expect(groups.id.handled).toEqual(["b.1", "c.1"]);
+  expect(groups.cursor.handled).toEqual(["c.1"]);
+  expect(groups.time.handled).toEqual(["c.1"]);
+
+  await now.consumer.stop();
+  const again = consume({ group: "now", start: "beginning" });
+  await publish(anOutcome("d"));
+  await until("d is handled", () => again.handled.includes("d.1"));
+  expect(again.handled).toEqual(["d.1"]);
+});
+
+test("lag says how many wait, and how old the oldest is", async () => {
+  const { consumer, handled } = consume();
+  await publish(anOutcome("a"));
+  await until("it is handled", () => handled.length === 1);
+  await until("nothing is left", async () => (await consumer.lag())[0]?.pending === 0);
+  expect(await consumer.lag()).toEqual([{ shard: 0, unread: 0, pending: 0, oldestAgeMs: 0 }]);
+
+  const behind = createOutcomeConsumer({ redis, group: "behind", onOutcome: async () => {} });
+  open.push(behind);
+  await redis.xgroup("CREATE", outcomeStreamKey(shards.first), "behind", "0");
+  await publish(anOutcome("b"));
+  const lag = await until("there is some", async () => (await behind.lag()).find(({ unread }) => unread === 2));
+  expect(lag.oldestAgeMs).toBeGreaterThan(0);
+});
+
+test("a group that has missed what was dropped is told so, and never left with a gap that it does not know of", async () => {
+  const { consumer, handled } = consume();
+  const [first = ""] = await publish(anOutcome("a"));
+  await until("it is handled", () => handled.length === 1);
+  await consumer.stop();
+  await publish(anOutcome("b"), anOutcome("c"));
+  expect(await trimAfter(3)).toMatchObject({ dropped: 3, lost: ["crm"] });
+  const [oldest] = await publish(anOutcome("d"));
+
+  await expect(consume().ended).rejects.toMatchObject({ name: "CursorExpiredError", code: "cursor_expired", oldest });
+  await expect(consume({ group: "new", start: { after: first } }).ended).rejects.toMatchObject({
+    code: "cursor_expired",
+    oldest,
+  });
+  const errors: unknown[] = [];
+  const going = consume({ whenExpired: "continue", onError: (error) => errors.push(error) });
+  await until("it goes on", () => going.handled.includes("d.1"));
+  expect(errors).toMatchObject([{ code: "cursor_expired" }]);
+  const fresh = consume({ group: "fresh" });
+  await until("one that begins now has missed nothing", () => fresh.handled.includes("d.1"));
+});
+
+test("what a group had read and not handled when it was dropped counts as missed, what was erased does not", async () => {
+  const gate = Promise.withResolvers<void>();
+  const { consumer } = consume({ onOutcome: () => gate.promise });
+  const [first = ""] = await publish(anOutcome("erased"), anOutcome("a"));
+  const pending = async () => (await readGroups(redis, shards.first))[0]?.pending === 2;
+  await until("both are read", pending);
+  await consumer.stop({ deadlineMs: 0 });
+  gate.resolve();
+
+  await redis.xdel(outcomeStreamKey(shards.first), first);
+  const next = consume();
+  await until("the other is handled", () => next.handled.includes("a.1"));
+  expect(next.handled).toEqual(["a.1"]);
+  await next.consumer.stop();
+
+  const held = consume({ onOutcome: () => new Promise(() => {}) });
+  await publish(anOutcome("b"));
+  await until("it is read", async () => (await readGroups(redis, shards.first))[0]?.pending === 1);
+  await held.consumer.stop({ deadlineMs: 0 });
+  await trimAfter(3);
+  await expect(consume().ended).rejects.toMatchObject({ code: "cursor_expired" });
+});
+
+test("stopping lets what is being handled end, and begins nothing more", async () => {
+  await publish(anOutcome("a", 1), anOutcome("a", 2));
+  const begun = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const { consumer, handled, ended } = consume({
+    onOutcome: async ({ id }) => {
+      begun.resolve();
+      await gate.promise;
+      handled.push(id);
+    },
+  });
+  await begun.promise;
+  const stopped = consumer.stop();
+  gate.resolve();
+  await stopped;
+  await ended;
+  expect(handled).toEqual(["a.1"]);
+  expect(await readGroups(redis, shards.first)).toMatchObject([{ pending: 1 }]);
+});
+
+test("an emptied Redis does not stop a consumer", async () => {
+  const errors: unknown[] = [];
+  const { handled } = consume({ onError: (error) => errors.push(error) });
+  await publish(anOutcome("a"));
+  await until("it is handled", () => handled.length === 1);
+  await redis.flushall();
+  await publish(anOutcome("b"));
+  await until("the next one is handled", () => handled.includes("b.1"), { deadlineMs: 15_000 });
+});
+
+test("Redis going away and coming back loses nothing", async () => {
+  const { handled } = consume();
+  await publish(anOutcome("a"));
+  await until("it is handled", () => handled.length === 1);
+  await server.kill();
+  await server.restart();
+  await publish(anOutcome("b"));
+  await until("the next one is handled", () => handled.includes("b.1"), { deadlineMs: 20_000 });
+});
+
+test.each([
+  [{ group: "a b" }, 'group: expected 1 to 64 letters, digits, "_", "." or "-", got "a b"'],
+  [{ concurrency: 0 }, "concurrency: expected a whole number above 0, got 0"],
+  [{ leaseMs: 1.5 }, "leaseMs: expected a whole number above 0, got 1.5"],
+])("refuses %j", (options, message) => {
+  expect(() => createOutcomeConsumer({ redis, group: "crm", onOutcome: async () => {}, ...options })).toThrow(message);
+});
+
+test("says what is wrong where nothing is installed, and where a cursor is none", async () => {
+  await expect(consume({ start: { after: "tomorrow" } }).ended).rejects.toMatchObject({ code: "cursor_invalid" });
+  await expect(consume({ start: { after: toCursor(["1-0", "2-0"]) } }).ended).rejects.toThrow("got one for 2");
+  await redis.flushall();
+  await expect(consume().ended).rejects.toThrow("start the worker first");
+});
