@@ -43,7 +43,7 @@ function foldOn(redis: Redis): Fold {
   const now = Date.now;
   const retentionDays = 90;
   const pending = { redis, shards, log: silent };
-  const bookings = createBookingStore({ redis, shards, retentionDays, now });
+  const bookings = createBookingStore({ redis, shards, retentionDays, referenceField: "utm_content", now });
   return createFold({
     bookings,
     hostTimes: createHostTimes({

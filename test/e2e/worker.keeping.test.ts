@@ -54,7 +54,8 @@ const book = (day: string) =>
     start: `2030-03-${day}T15:00:00Z`,
     tracking: { utm_source: "order-7" },
   });
-const storeAt = (now: number) => createBookingStore({ redis: stack.redis, shards, retentionDays: 30, now: () => now });
+const storeAt = (now: number) =>
+  createBookingStore({ redis: stack.redis, shards, retentionDays: 30, referenceField: "utm_content", now: () => now });
 
 describe("what is kept of a booking", () => {
   test("expires with the retention, counted from the end of its event", async () => {

@@ -108,7 +108,13 @@ async function killAt(point: number, when: "before" | "after", database: number)
     await doomed.end("SIGKILL");
 
     // Whatever was told is known as told, and the reverse.
-    const bookings = createBookingStore({ redis, shards, retentionDays: 90, now: Date.now });
+    const bookings = createBookingStore({
+      redis,
+      shards,
+      retentionDays: 90,
+      referenceField: "utm_content",
+      now: Date.now,
+    });
     const { booking } = await bookings.load(story.first.id);
     const ofBooking = (await idsIn(redis)).filter((id) => !id.includes(".conflict.") && !id.startsWith(story.other.id));
     expect(ofBooking).toEqual([...booking.published, ...booking.registers]);

@@ -128,7 +128,7 @@ async function openConflicts(): Promise<string[]> {
 
 /** The conflicts that the bookings have in the end, each pair of them looked at. */
 async function expectedConflicts(): Promise<string[]> {
-  const store = createBookingStore({ redis, shards, retentionDays: 90, now: Date.now });
+  const store = createBookingStore({ redis, shards, retentionDays: 90, referenceField: "utm_content", now: Date.now });
   const stored = await Promise.all(chains.map(({ bookingId }) => store.load(bookingId)));
   const taken = stored.flatMap(({ booking, version }) => takenTime(booking, version) ?? []);
   const hosts = new Set(taken.flatMap(({ busy }) => Object.keys(busy)));

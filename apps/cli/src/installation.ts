@@ -60,7 +60,13 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   }
   await checkDeployment(redis, shards);
 
-  const bookings = createBookingStore({ redis, shards, retentionDays, now });
+  const bookings = createBookingStore({
+    redis,
+    shards,
+    retentionDays,
+    referenceField: config.CALENDLY_REFERENCE_FIELD,
+    now,
+  });
   const search = createJobSearch({ redis, shards, contract: deliveries });
   lifecycle.own("job search", search, () => search.close());
   const hostTimes = createHostTimes({

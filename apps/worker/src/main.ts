@@ -115,6 +115,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
 
   const now = Date.now;
   const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
+  const referenceField = config.CALENDLY_REFERENCE_FIELD;
   const notices = createNotices(redis, now);
   const gate = await openApiGate({
     redis,
@@ -143,7 +144,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
         now,
       })
     : undefined;
-  const bookings = createBookingStore({ redis, shards, retentionDays, now });
+  const bookings = createBookingStore({ redis, shards, retentionDays, referenceField, now });
   const pendingJobs = { redis, shards, log };
   const halves = lifecycle.own(
     "missing halves",
@@ -189,7 +190,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     unfinished,
     events,
     admit,
-    referenceField: config.CALENDLY_REFERENCE_FIELD,
+    referenceField,
     publishFrom,
   });
   const credentials = createCredentials(redis, now);
@@ -288,7 +289,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   const intervalMs = config.CALENDLY_CONFERENCE_LINK_INTERVAL * 1_000;
   const askForLink = askForConferenceLink({ client, bookings, fold, intervalMs, now });
   const tests = createTestDeliveries(redis);
-  const foldAll = foldDelivery({ fold, tests, referenceField: config.CALENDLY_REFERENCE_FIELD, now });
+  const foldAll = foldDelivery({ fold, tests, referenceField, now });
   const late = createLateMemory({ redis, shards, memoryMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000, now });
   const askLate = askForLate({ client, late, fold, now });
   const perMinute = config.CALENDLY_LATE_FETCHES;
@@ -315,7 +316,6 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     },
     now,
   });
-  const referenceField = config.CALENDLY_REFERENCE_FIELD;
   const publishHistory = publishAllHistory({ shards, bookings, eventTypes, referenceField });
   consumers.push(
     createConsumer({ ...alone, contract: maintenance, handle: maintain(tasks) }),

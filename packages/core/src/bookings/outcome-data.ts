@@ -129,6 +129,7 @@ export const outcomeData = {
 } as const;
 
 export type OutcomeType = keyof typeof outcomeData;
+export const OUTCOME_TYPES = Object.keys(outcomeData) as [OutcomeType, ...OutcomeType[]];
 export type DataOfType<Type extends OutcomeType> = z.output<(typeof outcomeData)[Type]>;
 export type BookingData = z.output<typeof booking>;
 export type ConflictData = z.output<typeof conflict>;

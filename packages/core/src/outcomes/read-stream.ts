@@ -9,6 +9,12 @@ export async function readOutcomes(redis: Redis, shard: Shard, after = "0", limi
   return (reply?.[0]?.[1] ?? []).map(parseEntry);
 }
 
+/** One outcome by its stream id; undefined where it was erased or dropped. */
+export async function readOutcome(redis: Redis, shard: Shard, streamId: string): Promise<ReadOutcome | undefined> {
+  const [entry] = await redis.xrange(outcomeStreamKey(shard), streamId, streamId);
+  return entry === undefined ? undefined : parseEntry(entry);
+}
+
 /** Stream id of the last outcome of a shard that was dropped by age; `0-0` while none was. */
 export async function lastDropped(redis: Redis, shard: Shard): Promise<string> {
   return (await redis.get(outcomesTrimmedKey(shard))) ?? "0-0";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ORIGINS } from "../bookings/facts.ts";
-import { defineQueue } from "./contract.ts";
+import { type DataOf, defineQueue } from "./contract.ts";
 
 /** Parts of the calendar by the events' start: the next days, all later ones, the last days. */
 export const BANDS = ["near", "far", "past"] as const;
@@ -119,3 +119,33 @@ export const maintenance = defineQueue({
   keepCompleted: { age: DAY, count: 100 },
   keepFailed: { age: 7 * DAY, count: 1_000 },
 });
+
+/**
+ * Outcomes on their way to a destination, one queue each, so that none waits for another. A job says which outcome; what
+ * it carries is read when it is pushed. It is tried for about three days.
+ */
+export const pushesTo = (destinationId: string) =>
+  defineQueue({
+    name: `push-${destinationId}`,
+    data: z.object({
+      destinationId: z.string(),
+      shard: z.int(),
+      streamId: z.string(),
+      /** Of the outcome. */
+      id: z.string(),
+      type: z.string(),
+      subject: z.string(),
+    }),
+    identity: (job) => pushJobId(job),
+    attempts: 25,
+    retry: { firstDelayMs: 5_000, longestDelayMs: 6 * HOUR * 1_000, jitter: 0.2 },
+    keepCompleted: { age: HOUR, count: 1_000 },
+    keepFailed: { age: 30 * DAY },
+  });
+export type PushJob = DataOf<ReturnType<typeof pushesTo>>;
+
+/** Compares as the outcomes were published. */
+function pushJobId({ streamId, shard }: { readonly streamId: string; readonly shard: number }): string {
+  const [ms = "", sequence = ""] = streamId.split("-");
+  return `${ms.padStart(14, "0")}-${sequence.padStart(10, "0")}-${shard}`;
+}

@@ -40,8 +40,14 @@ function tagName(index: number, count: number): string {
 
 // Every key of the project. BullMQ's own begin with `<tag>:<queue name>:`.
 
-/** Hash `{version, record}`: one booking as JSON. Expires with the retention. */
+/** Hash `{version, record, lookups}`: one booking as JSON, and by what it is found. Expires with the retention. */
 export const bookingKey = (shard: Shard, bookingId: string) => `${shard.tag}:booking:${bookingId}`;
+
+/** Sorted set, all of one score: by what bookings are found, see store/lookups.ts. No expiry of its own. */
+export const lookupKey = (shard: Shard) => `${shard.tag}:lookup`;
+
+/** Sorted set: a booking's members of that, one a line, by the time in ms at which it expires. */
+export const lookupExpiryKey = (shard: Shard) => `${shard.tag}:lookup-expiry`;
 
 /** String: id of the booking that an invitee, or a routing form submission, belongs to. Expires with the retention. */
 export const indexKey = (shard: Shard, id: string) => `${shard.tag}:index:${id}`;
@@ -87,6 +93,27 @@ export const groupAttemptsKey = (shard: Shard, group: string) => `${outcomeGroup
 
 /** Stream of outcomes that a group has given up: stream_id, id, type, subject, attempts, reason. About 10,000 are kept. */
 export const groupDeadLettersKey = (shard: Shard, group: string) => `${outcomeGroupPrefix(shard, group)}dead`;
+
+/** Hash: what was announced of a booking to come, and how it ended. Expires with the retention. */
+export const expectationKey = (shard: Shard, reference: string) => `${shard.tag}:expectation:${reference}`;
+
+/** Sorted set: references that are waited for, by the time in ms until which. No expiry. */
+export const expectationsDueKey = (shard: Shard) => `${shard.tag}:expectations-due`;
+
+/** Hash `completed`, `expired`: how many expectations ended so. No expiry. */
+export const expectationCountsKey = (shard: Shard) => `${shard.tag}:expectation-counts`;
+
+/** Hash id → where outcomes are pushed to, as JSON, with its secrets. No expiry. */
+export const destinationsKey = "{calendly:0}:destinations";
+
+/** Hash of how the pushing to a destination goes: `failures`, `failing_since`, `paused`, … No expiry. */
+export const destinationStateKey = (id: string) => `{calendly:0}:destination:${id}:state`;
+
+/** What begins the names of the lines of a destination. */
+export const pushLinePrefix = (destinationId: string) => `{calendly:0}:destination:${destinationId}:line:`;
+
+/** Sorted set, all of one score: jobs that push a booking's outcomes in order, the next one first. Expires after 60 days. */
+export const pushLineKey = (destinationId: string, subject: string) => `${pushLinePrefix(destinationId)}${subject}`;
 
 /** Sorted set: ids of the bookings that take a host's time, by its start in ms. Expires with the retention. */
 export const hostTimesKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:times`;

@@ -11,6 +11,8 @@ import {
   erasedKey,
   incompleteKey,
   indexKey,
+  lookupExpiryKey,
+  lookupKey,
   outcomeStreamKey,
   type Shard,
   type Shards,
@@ -19,6 +21,7 @@ import {
 } from "../redis/keys.ts";
 import { idsUnder } from "../redis/scan.ts";
 import { defineScript } from "./define-script.ts";
+import { lookupsOf } from "./lookups.ts";
 
 /** A booking as it was read. `version` is what a commit of a change to it must still find. */
 export interface Versioned {
@@ -72,8 +75,8 @@ const LOOK_AFTER_MS = 15 * 60_000;
 
 const commitBooking = defineScript({
   name: "commit-booking",
-  keys: ["booking", "outcomes", "unfinished", "incomplete", "erased"],
-  args: ["id", "expected_version", "record", "expires_at", "look_at", "has_hole"],
+  keys: ["booking", "outcomes", "unfinished", "incomplete", "erased", "lookup", "lookup_expiry"],
+  args: ["id", "expected_version", "record", "lookups", "expires_at", "now", "look_at", "has_hole"],
   reply: (raw) => raw as "written" | "conflict" | "erased",
 });
 
@@ -102,9 +105,11 @@ export function createBookingStore(ports: {
   readonly redis: Redis;
   readonly shards: Shards;
   readonly retentionDays: number;
+  /** Name of the tracking field that is the reference, by which a booking is found. */
+  readonly referenceField: string;
   readonly now: () => number;
 }): BookingStore {
-  const { redis, shards, retentionDays, now } = ports;
+  const { redis, shards, retentionDays, referenceField, now } = ports;
 
   const keptUntil = (wanted: number) => Math.max(wanted, now() + SHORTEST_MEMORY_MS);
   const bookingKeptUntil = (booking: Booking) => keptUntil(expiresAt(booking, retentionDays) ?? 0);
@@ -130,12 +135,16 @@ export function createBookingStore(ports: {
           unfinished: unfinishedKey(shard),
           incomplete: incompleteKey(shard),
           erased: erasedKey(shard, booking.id),
+          lookup: lookupKey(shard),
+          lookup_expiry: lookupExpiryKey(shard),
         },
         {
           id: booking.id,
           expected_version: version,
           record: JSON.stringify(booking),
+          lookups: lookupsOf(booking, referenceField).join("\n"),
           expires_at: bookingKeptUntil(booking),
+          now: now(),
           look_at: hasHole || awaitsLinkUntil(booking) !== undefined ? lookAt() : "",
           has_hole: hasHole ? 1 : 0,
         },

@@ -11,6 +11,8 @@ import {
   erasedKey,
   incompleteKey,
   indexKey,
+  lookupExpiryKey,
+  lookupKey,
   outcomeStreamKey,
   quarantineEntryKey,
   quarantineIndexKey,
@@ -23,6 +25,7 @@ import { idsUnder } from "../redis/scan.ts";
 import { type BookingStore, streamEntries } from "./bookings.ts";
 import { defineScript } from "./define-script.ts";
 import type { HostTimes } from "./host-times.ts";
+import { eraseDeadLetters } from "./outcome-groups.ts";
 import { mentions, ownerOf, redact } from "./personal-data.ts";
 import type { Quarantine } from "./quarantine.ts";
 
@@ -47,7 +50,7 @@ export interface Eraser {
 
 const eraseBooking = defineScript({
   name: "erase-booking",
-  keys: ["booking", "erased", "outcomes", "unfinished", "incomplete"],
+  keys: ["booking", "erased", "outcomes", "unfinished", "incomplete", "lookup", "lookup_expiry"],
   args: ["id", "now"],
   reply: (raw) => raw === 1,
 });
@@ -81,6 +84,7 @@ export function createEraser(ports: {
         erased.add(booking.id);
       }
       found.bookings = erased.size;
+      for (const shard of shards.all) await eraseDeadLetters(redis, shard, (subject) => erased.has(subject));
       found.others = await redactOthers(email);
       found.outcomes = await eraseOutcomes(email);
       return found;
@@ -113,6 +117,8 @@ export function createEraser(ports: {
         outcomes: outcomeStreamKey(shard),
         unfinished: unfinishedKey(shard),
         incomplete: incompleteKey(shard),
+        lookup: lookupKey(shard),
+        lookup_expiry: lookupExpiryKey(shard),
       },
       { id, now: now() },
       streamEntries([outcome]),

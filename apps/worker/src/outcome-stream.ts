@@ -1,0 +1,65 @@
+import { once } from "node:events";
+import { type Position, toCursor } from "@calendly-worker/core/outcomes/cursor";
+import type { OutcomeFeed } from "@calendly-worker/core/outcomes/feed";
+import { matches, type OutcomeFilter } from "@calendly-worker/core/outcomes/outcome-filter";
+import { readAfter } from "@calendly-worker/core/outcomes/read-stream";
+import type { Redis } from "@calendly-worker/core/redis/connect";
+import type { Shards } from "@calendly-worker/core/redis/keys";
+import type { Response } from "express";
+
+/** Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) to one client. */
+export interface StreamPorts {
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly feed: OutcomeFeed;
+  /** Aborts when the worker stops. */
+  readonly signal: AbortSignal;
+}
+
+const PAGE = 100;
+const HEARTBEAT_MS = 15_000;
+/** A client that takes nothing for so long is cut off: nothing is read for it meanwhile, and it can come back. */
+const STALL_MS = 30_000;
+/** What the client waits before it comes back. */
+const RETRY_MS = 2_000;
+
+/** Sends what comes after a position, until the client is gone, too slow, or the worker stops. */
+export async function streamOutcomes(
+  ports: StreamPorts,
+  res: Response,
+  from: Position,
+  filters: readonly OutcomeFilter[],
+): Promise<void> {
+  const { redis, shards, feed } = ports;
+  const gone = new AbortController();
+  res.once("close", () => gone.abort());
+  const signal = AbortSignal.any([gone.signal, ports.signal]);
+
+  async function send(text: string): Promise<void> {
+    if (res.write(text)) return;
+    await once(res, "drain", { signal: AbortSignal.any([signal, AbortSignal.timeout(STALL_MS)]) });
+  }
+
+  res.status(200).set({ "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no" });
+  res.flushHeaders();
+  let position = from;
+  try {
+    // The cursor first: a client that is cut off before the first outcome goes on from here, and misses none.
+    await send(`retry: ${RETRY_MS}\nid: ${toCursor(position)}\n\n`);
+    while (!signal.aborted) {
+      const page = await readAfter(redis, shards, position, PAGE);
+      for (const { event, position: after } of page) {
+        position = after;
+        if (!filters.every((filter) => matches(event, filter))) continue;
+        await send(`id: ${toCursor(position)}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+      }
+      if (page.length > 0) continue;
+      await feed.untilAfter(position, HEARTBEAT_MS, signal);
+      await send(": still here\n\n");
+    }
+  } catch {
+    // Gone, too slow, or Redis is away: the client comes back with the last cursor that it got.
+  }
+  res.end();
+  if (!ports.signal.aborted) res.destroy();
+}

@@ -1,0 +1,95 @@
+import { createOutcomeConsumer } from "@calendly-worker/core/outcomes";
+import { matches } from "@calendly-worker/core/outcomes/outcome-filter";
+import { type Consumer, createConsumer, type JobHandler } from "@calendly-worker/core/queues/consumer";
+import { pushesTo } from "@calendly-worker/core/queues/contracts";
+import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
+import type { Redis } from "@calendly-worker/core/redis/connect";
+import type { Shards } from "@calendly-worker/core/redis/keys";
+import type { DestinationStore } from "@calendly-worker/core/store/destinations";
+import type { Logger } from "@calendly-worker/core/telemetry/logger";
+
+/** Hands outcomes on to the queues of destinations, and works on those queues. */
+export interface Pushing {
+  close(deadlineMs: number): Promise<void>;
+}
+
+/** The group of consumers that the workers are, like any other service. */
+export const PUSH_GROUP = "push";
+
+/** A new destination is served after this time at most. */
+const LOOK_EVERY_MS = 1_000;
+/** More than any queue does: BullMQ looks whether a queue is held only where it has a limit. */
+const NO_LIMIT = 10_000_000;
+
+export function startPushing(ports: {
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly instance: string;
+  readonly destinations: DestinationStore;
+  readonly queues: PushQueues;
+  readonly handle: JobHandler<ReturnType<typeof pushesTo>>;
+  readonly lockMs: number;
+  readonly stalledCheckMs: number;
+  readonly log: Logger;
+}): Pushing {
+  const { redis, shards, destinations, queues, log } = ports;
+  const served = new Map<string, { readonly consumer: Consumer; readonly concurrency: number }>();
+  let isClosed = false;
+
+  const outcomes = createOutcomeConsumer({
+    redis,
+    group: PUSH_GROUP,
+    name: ports.instance,
+    maxAttempts: Number.MAX_SAFE_INTEGER,
+    whenExpired: "continue",
+    async onOutcome(event, { shard, streamId }) {
+      const publishedAt = Number(streamId.split("-")[0]);
+      for (const { id: destinationId, createdAt, types, eventTypes, hosts, ordered } of await destinations.all()) {
+        const filter = { types: types ?? undefined, eventTypes: eventTypes ?? undefined, hosts: hosts ?? undefined };
+        if (publishedAt < createdAt || !matches(event, filter)) continue;
+        const { id, type, subject } = event;
+        const push = { destinationId, shard, streamId, id, type, subject };
+        if (ordered) await destinations.line.join(destinationId, subject, queues.jobId(push));
+        await queues.add(push);
+      }
+    },
+    onError: (err) => log.warn({ err }, "could not hand outcomes on to destinations, trying again"),
+  });
+  const handing = outcomes.run().catch((err: unknown) => {
+    log.error({ err }, "outcomes are not handed on to destinations any more");
+  });
+
+  async function serve(): Promise<void> {
+    const wanted = new Map((await destinations.all()).map(({ id, concurrency }) => [id, concurrency]));
+    for (const [id, { consumer, concurrency }] of served) {
+      if (wanted.get(id) === concurrency) continue;
+      served.delete(id);
+      await consumer.close(0);
+    }
+    for (const [id, concurrency] of wanted) {
+      if (isClosed || served.has(id)) continue;
+      const { lockMs, stalledCheckMs, handle } = ports;
+      const contract = pushesTo(id);
+      const consuming = { redis, shard: shards.first, contract, handle, concurrency, perMinute: NO_LIMIT, lockMs };
+      served.set(id, { consumer: createConsumer({ ...consuming, stalledCheckMs, log }), concurrency });
+    }
+  }
+
+  let serving = Promise.resolve();
+  function look(): void {
+    serving = serving.then(serve).catch((err: unknown) => log.debug({ err }, "could not look at the destinations"));
+  }
+  const timer = setInterval(look, LOOK_EVERY_MS);
+  look();
+
+  return {
+    async close(deadlineMs) {
+      isClosed = true;
+      clearInterval(timer);
+      await Promise.all([
+        outcomes.stop({ deadlineMs }).then(() => handing),
+        ...[...served.values()].map(({ consumer }) => consumer.close(deadlineMs)),
+      ]);
+    },
+  };
+}

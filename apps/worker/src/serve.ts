@@ -1,0 +1,88 @@
+import { PROBLEMS, ProblemError, problemOf } from "@calendly-worker/core/http-api/problems";
+import type { AnswerOf, BodyOf, ParamsOf, QueryOf, Route } from "@calendly-worker/core/http-api/route";
+import { CursorExpiredError, CursorInvalidError } from "@calendly-worker/core/outcomes/cursor";
+import { TargetRefusedError } from "@calendly-worker/core/outcomes/push-target";
+import { isConnectionError } from "@calendly-worker/core/redis/connect";
+import { RedisUnavailableError } from "@calendly-worker/core/redis/deadline";
+import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { NextFunction, Request, Response, Router } from "express";
+import type { Authenticate, Reader } from "./access.ts";
+
+/** What a request holds, read as its route says. */
+export interface Asked<R> {
+  readonly params: ParamsOf<R>;
+  readonly query: QueryOf<R>;
+  readonly body: BodyOf<R>;
+  readonly reader: Reader;
+}
+
+/** Answers a request; undefined where it has answered by itself. */
+export type Handler<R> = (asked: Asked<R>, req: Request, res: Response) => Promise<AnswerOf<R> | undefined>;
+
+/** Serves a route as its contract says: who may, what is read, what is answered. */
+export function serve(router: Router, route: Route, authenticate: Authenticate, handle: Handler<Route>): void {
+  const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
+  router[route.method](path, async (req: Request, res: Response) => {
+    const reader = authenticate(req.get("authorization"));
+    if (route.access === "manage" && !reader.mayManage) {
+      throw new ProblemError("not_allowed", `the token "${reader.name}" may read; this needs OPS_API_TOKEN`);
+    }
+    const problems: { at: string; message: string }[] = [];
+    function read(where: string, schema: Route["body"], value: unknown): unknown {
+      const result = schema.safeParse(value);
+      if (result.success) return result.data;
+      for (const { path: at, message } of result.error.issues) problems.push({ at: [where, ...at].join("."), message });
+      return undefined;
+    }
+    const params = read("path", route.params, req.params) as Asked<Route>["params"];
+    const query = read("query", route.query.strict(), req.query) as Asked<Route>["query"];
+    const body = read("body", route.body, route.method === "get" ? undefined : (req.body as unknown));
+    if (problems.length > 0) {
+      const [first] = problems;
+      throw new ProblemError("request_invalid", `${first?.at}: ${first?.message}`, { errors: problems });
+    }
+    const answer = await handle({ params, query, body, reader }, req, res);
+    if (answer !== undefined) res.status(route.answer.status).json(answer);
+  });
+}
+
+/** Answers with a problem document (RFC 9457). */
+export function answerProblem(log: Logger) {
+  return (err: unknown, _req: Request, res: Response, next: NextFunction) => {
+    if (res.headersSent) return next(err);
+    const found = problemErrorOf(err);
+    if (found.code === "internal_error") log.error({ err }, "unexpected error while answering");
+    if (PROBLEMS[found.code].status === 401) res.set("WWW-Authenticate", "Bearer");
+    res
+      .status(PROBLEMS[found.code].status)
+      .type("application/problem+json")
+      .send(JSON.stringify(problemOf(found)));
+  };
+}
+
+function problemErrorOf(error: unknown): ProblemError {
+  if (error instanceof ProblemError) return error;
+  if (error instanceof CursorInvalidError) return new ProblemError("cursor_invalid", error.message);
+  if (error instanceof CursorExpiredError)
+    return new ProblemError("cursor_expired", error.message, { oldest: error.oldest });
+  if (error instanceof TargetRefusedError) return new ProblemError("target_refused", error.message);
+  if (error instanceof RedisUnavailableError || (error instanceof Error && isRedisTrouble(error))) {
+    return new ProblemError("redis_unavailable", "Redis does not answer now; try again in a moment");
+  }
+  switch (error instanceof Error && "type" in error ? error.type : undefined) {
+    case "entity.parse.failed":
+      return new ProblemError("request_invalid", "body: expected JSON");
+    case "entity.too.large":
+      return new ProblemError("body_too_large", "expected a body of 64 KiB or less");
+    default:
+      return new ProblemError("internal_error", "the log says what");
+  }
+}
+
+function isRedisTrouble(error: Error): boolean {
+  return (
+    isConnectionError(error) ||
+    error.name === "MaxRetriesPerRequestError" ||
+    /^(LOADING|READONLY|OOM)/.test(error.message)
+  );
+}

@@ -1,0 +1,129 @@
+import { randomBytes } from "node:crypto";
+import type { PushDeadLetter, PushQueues } from "../queues/push-queues.ts";
+import type { Destination, DestinationStore } from "../store/destinations.ts";
+import type { ChangedDestination, DestinationView, NewDestination } from "./destination.ts";
+import type { TargetGuard } from "./push-target.ts";
+
+/** What a person or a program does with destinations. Undefined where there is none of that id. */
+export interface DestinationManager {
+  list(): Promise<DestinationView[]>;
+  find(id: string): Promise<DestinationView | undefined>;
+  /** Throws a TargetRefusedError. The secret is told here and never again. */
+  add(wanted: NewDestination): Promise<DestinationView & { readonly secret: string }>;
+  /** Throws a TargetRefusedError. */
+  change(id: string, changes: ChangedDestination): Promise<DestinationView | undefined>;
+  remove(id: string): Promise<boolean>;
+  /** A new secret; deliveries are signed with the old one too for that time. */
+  rotateSecret(id: string, overlapMs: number): Promise<(DestinationView & { readonly secret: string }) | undefined>;
+  deadLetters(id: string): Promise<PushDeadLetter[] | undefined>;
+  /** Pushes dead letters again: those of the outcomes, or all. Gives the outcomes' ids. */
+  redeliver(
+    id: string,
+    wanted: { readonly outcomes?: readonly string[] | undefined; readonly dryRun: boolean },
+  ): Promise<string[] | undefined>;
+}
+
+const SECRET_BYTES = 32;
+const MOST_DEAD_LETTERS = 1_000;
+
+export function createDestinationManager(ports: {
+  readonly destinations: DestinationStore;
+  readonly queues: PushQueues;
+  readonly guard: TargetGuard;
+  readonly now: () => number;
+}): DestinationManager {
+  const { destinations, queues, guard, now } = ports;
+
+  async function viewOf(destination: Destination): Promise<DestinationView> {
+    const { id, url, types, eventTypes, hosts, ordered, concurrency, secrets, createdAt } = destination;
+    const [state, counts] = await Promise.all([destinations.state(id), queues.counts(id)]);
+    const at = (ms: number | undefined) => (ms === undefined ? null : new Date(ms).toISOString());
+    return {
+      id,
+      url,
+      types: types as DestinationView["types"],
+      eventTypes: eventTypes === null ? null : [...eventTypes],
+      hosts: hosts === null ? null : [...hosts],
+      ordered,
+      concurrency,
+      createdAt: new Date(createdAt).toISOString(),
+      secretCount: liveSecrets(secrets, now()).length,
+      paused: state.paused ?? null,
+      circuitOpenUntil: state.openUntil !== undefined && state.openUntil > now() ? at(state.openUntil) : null,
+      failingSince: at(state.failingSince),
+      lastDeliveredAt: at(state.lastDeliveredAt),
+      lastFailure: state.lastFailure ?? null,
+      waiting: counts.waiting,
+      deadLetters: counts.failed,
+    };
+  }
+
+  async function setPaused(id: string, isPaused: boolean): Promise<void> {
+    await destinations.setPaused(id, isPaused ? "by hand" : undefined);
+    if (isPaused) return await queues.pause(id);
+    await queues.release(id);
+    await queues.resume(id);
+  }
+
+  return {
+    async list() {
+      return await Promise.all((await destinations.all()).map(viewOf));
+    },
+    async find(id) {
+      const found = await destinations.find(id);
+      return found === undefined ? undefined : await viewOf(found);
+    },
+    async add({ secret = newSecret(), ...wanted }) {
+      await guard.check(wanted.url);
+      const added = await destinations.add({ ...wanted, secrets: [{ value: secret }] });
+      await queues.setConcurrency(added.id, added.concurrency);
+      return { ...(await viewOf(added)), secret };
+    },
+    async change(id, { isPaused, ...changes }) {
+      const found = await destinations.find(id);
+      if (found === undefined) return undefined;
+      if (changes.url !== undefined) await guard.check(changes.url);
+      const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+      const changed: Destination = { ...found, ...given };
+      await destinations.write(changed);
+      await queues.setConcurrency(id, changed.concurrency);
+      if (isPaused !== undefined) await setPaused(id, isPaused);
+      return await viewOf(changed);
+    },
+    async remove(id) {
+      const wasThere = await destinations.remove(id);
+      if (wasThere) await queues.remove(id);
+      return wasThere;
+    },
+    async rotateSecret(id, overlapMs) {
+      const found = await destinations.find(id);
+      if (found === undefined) return undefined;
+      const secret = newSecret();
+      const [before] = found.secrets;
+      const old = before === undefined || overlapMs === 0 ? [] : [{ value: before.value, until: now() + overlapMs }];
+      const rotated = { ...found, secrets: [{ value: secret }, ...old] };
+      await destinations.write(rotated);
+      return { ...(await viewOf(rotated)), secret };
+    },
+    async deadLetters(id) {
+      if ((await destinations.find(id)) === undefined) return undefined;
+      return await queues.deadLetters(id, MOST_DEAD_LETTERS);
+    },
+    async redeliver(id, { outcomes, dryRun }) {
+      if ((await destinations.find(id)) === undefined) return undefined;
+      const all = await queues.deadLetters(id, Number.MAX_SAFE_INTEGER);
+      const wanted = all.filter((letter) => outcomes === undefined || outcomes.includes(letter.id)).toReversed();
+      if (!dryRun) for (const { job } of wanted) await queues.redeliver(id, job);
+      return wanted.map((letter) => letter.id);
+    },
+  };
+}
+
+/** The secrets that deliveries are signed with now, the newest first. */
+export function liveSecrets(secrets: Destination["secrets"], now: number): string[] {
+  return secrets.filter(({ until }) => until === undefined || until > now).map(({ value }) => value);
+}
+
+function newSecret(): string {
+  return `whsec_${randomBytes(SECRET_BYTES).toString("base64")}`;
+}

@@ -1,0 +1,121 @@
+import { type Job, Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import type { Shard } from "../redis/keys.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { type PushJob, pushesTo } from "./contracts.ts";
+import { jobOptions } from "./producer.ts";
+
+/** An outcome that a destination would not take. */
+export interface PushDeadLetter {
+  readonly job: string;
+  readonly id: string;
+  readonly type: string;
+  readonly subject: string;
+  readonly reason: string;
+  readonly attempts: number;
+  readonly failedAt: string | null;
+}
+
+/** The queues of outcomes to destinations, one each. */
+export interface PushQueues {
+  /** The id of the job that pushes an outcome. */
+  jobId(push: PushJob): string;
+  /** Adds a push unless it is there. */
+  add(push: PushJob): Promise<void>;
+  counts(destinationId: string): Promise<{ readonly waiting: number; readonly failed: number }>;
+  /** The newest first. */
+  deadLetters(destinationId: string, limit: number): Promise<PushDeadLetter[]>;
+  /** Lets a dead letter be tried again, with all its tries. */
+  redeliver(destinationId: string, job: string): Promise<void>;
+  isPending(destinationId: string, job: string): Promise<boolean>;
+  /** Begins a job that waits for its time now. */
+  hurry(destinationId: string, job: string): Promise<void>;
+  /** Begins nothing for that time. */
+  hold(destinationId: string, ms: number): Promise<void>;
+  release(destinationId: string): Promise<void>;
+  pause(destinationId: string): Promise<void>;
+  resume(destinationId: string): Promise<void>;
+  setConcurrency(destinationId: string, concurrency: number): Promise<void>;
+  /** Forgets all jobs. */
+  remove(destinationId: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** `redis` must be ready: a BullMQ queue made on a connection that is not stays broken. */
+export function createPushQueues(ports: {
+  readonly redis: Redis;
+  readonly shard: Shard;
+  readonly log: Logger;
+}): PushQueues {
+  const { redis, shard, log } = ports;
+  const queues = new Map<string, Queue>();
+
+  function queueOf(destinationId: string): Queue {
+    const { name } = pushesTo(destinationId);
+    const known = queues.get(name);
+    if (known !== undefined) return known;
+    const queue = new Queue(name, { connection: redis, prefix: shard.tag });
+    queue.on("error", (err) => log.debug({ err, queue: name }, "queue error"));
+    queues.set(name, queue);
+    return queue;
+  }
+
+  const jobIdOf = (push: PushJob) => pushesTo(push.destinationId).identity(push);
+
+  return {
+    jobId: jobIdOf,
+    async add(push) {
+      const contract = pushesTo(push.destinationId);
+      await queueOf(push.destinationId).add(push.type, push, { ...jobOptions(contract), jobId: jobIdOf(push) });
+    },
+    async counts(destinationId) {
+      const {
+        wait = 0,
+        active = 0,
+        delayed = 0,
+        failed = 0,
+      } = await queueOf(destinationId).getJobCounts("wait", "active", "delayed", "failed");
+      return { waiting: wait + active + delayed, failed };
+    },
+    async deadLetters(destinationId, limit) {
+      const jobs = await queueOf(destinationId).getJobs(["failed"], 0, limit - 1);
+      return jobs.filter((job) => job !== undefined).map(deadLetterOf);
+    },
+    async redeliver(destinationId, id) {
+      const job = await queueOf(destinationId).getJob(id);
+      await job?.retry("failed", { resetAttemptsMade: true });
+    },
+    async isPending(destinationId, job) {
+      const state = await queueOf(destinationId).getJobState(job);
+      return !["unknown", "completed", "failed"].includes(state);
+    },
+    async hurry(destinationId, id) {
+      const job = await queueOf(destinationId).getJob(id);
+      // It may have begun in the meantime.
+      await job?.promote().catch(() => {});
+    },
+    hold: (destinationId, ms) => queueOf(destinationId).rateLimit(ms),
+    async release(destinationId) {
+      await queueOf(destinationId).removeRateLimitKey();
+    },
+    pause: (destinationId) => queueOf(destinationId).pause(),
+    resume: (destinationId) => queueOf(destinationId).resume(),
+    async setConcurrency(destinationId, concurrency) {
+      await queueOf(destinationId).setGlobalConcurrency(concurrency);
+    },
+    async remove(destinationId) {
+      const queue = queueOf(destinationId);
+      await queue.pause();
+      await queue.obliterate({ force: true });
+    },
+    async close() {
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+    },
+  };
+}
+
+function deadLetterOf(job: Job): PushDeadLetter {
+  const { id, type, subject } = job.data as PushJob;
+  const failedAt = job.finishedOn === undefined ? null : new Date(job.finishedOn).toISOString();
+  return { job: job.id ?? "", id, type, subject, reason: job.failedReason, attempts: job.attemptsMade, failedAt };
+}

@@ -1,0 +1,147 @@
+import { randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
+import { destinationStateKey, destinationsKey, pushLineKey, pushLinePrefix } from "../redis/keys.ts";
+import { idsUnder } from "../redis/scan.ts";
+import { defineScript } from "./define-script.ts";
+
+/** One secret that deliveries are signed with; one that is being replaced has an end. */
+export interface DestinationSecret {
+  readonly value: string;
+  /** In ms. */
+  readonly until?: number;
+}
+
+/** An internal service's HTTP endpoint that outcomes are pushed to. */
+export interface Destination {
+  readonly id: string;
+  readonly url: string;
+  readonly types: readonly string[] | null;
+  readonly eventTypes: readonly string[] | null;
+  readonly hosts: readonly string[] | null;
+  readonly ordered: boolean;
+  readonly concurrency: number;
+  /** The newest first. */
+  readonly secrets: readonly DestinationSecret[];
+  /** In ms, by Redis' clock: what was published before is not pushed. */
+  readonly createdAt: number;
+}
+
+/** Why nothing is pushed to a destination. */
+export type PauseReason = "by hand" | "failing" | "gone";
+
+export interface DestinationState {
+  /** Deliveries in a row that failed. */
+  readonly failures: number;
+  /** Times are in ms. */
+  readonly failingSince: number | undefined;
+  readonly openUntil: number | undefined;
+  readonly lastDeliveredAt: number | undefined;
+  readonly lastFailure: string | undefined;
+  readonly paused: PauseReason | undefined;
+}
+
+export interface DestinationStore {
+  all(): Promise<Destination[]>;
+  find(id: string): Promise<Destination | undefined>;
+  add(destination: Omit<Destination, "id" | "createdAt">): Promise<Destination>;
+  write(destination: Destination): Promise<void>;
+  /** Forgets all that is known of it. False where it is not there. */
+  remove(id: string): Promise<boolean>;
+  state(id: string): Promise<DestinationState>;
+  succeeded(id: string): Promise<void>;
+  /** Gives the state after this failure. */
+  failed(id: string, failure: string): Promise<Pick<DestinationState, "failures"> & { readonly failingSince: number }>;
+  /** Nothing is pushed until then, in ms. */
+  open(id: string, until: number): Promise<void>;
+  setPaused(id: string, why: PauseReason | undefined): Promise<void>;
+  /** Jobs of a booking's outcomes, in order. */
+  readonly line: {
+    join(id: string, subject: string, job: string): Promise<void>;
+    first(id: string, subject: string): Promise<string | undefined>;
+    has(id: string, subject: string, job: string): Promise<boolean>;
+    leave(id: string, subject: string, job: string): Promise<void>;
+  };
+}
+
+const LINE_MS = 60 * 86_400_000;
+
+const notePush = defineScript({
+  name: "note-push",
+  keys: ["state"],
+  args: ["failure", "now"],
+  reply: (raw) => {
+    const [failures, failingSince] = raw as [number, string];
+    return { failures, failingSince: Number(failingSince) };
+  },
+});
+
+export function createDestinationStore(redis: Redis, now: () => number): DestinationStore {
+  const read = (json: string): Destination => JSON.parse(json);
+
+  return {
+    async all() {
+      const found = Object.values(await redis.hgetall(destinationsKey)).map(read);
+      return found.toSorted((a, b) => a.createdAt - b.createdAt);
+    },
+    async find(id) {
+      const json = await redis.hget(destinationsKey, id);
+      return json === null ? undefined : read(json);
+    },
+    async add(fields) {
+      const [seconds, microseconds] = await redis.time();
+      const createdAt = Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000);
+      const added = { id: randomUUID(), ...fields, createdAt };
+      await redis.hset(destinationsKey, added.id, JSON.stringify(added));
+      return added;
+    },
+    async write(destination) {
+      await redis.hset(destinationsKey, destination.id, JSON.stringify(destination));
+    },
+    async remove(id) {
+      const removed = await redis.hdel(destinationsKey, id);
+      await redis.del(destinationStateKey(id));
+      for await (const subject of idsUnder(redis, pushLinePrefix(id))) await redis.del(pushLineKey(id, subject));
+      return removed > 0;
+    },
+    async state(id) {
+      const fields = await redis.hgetall(destinationStateKey(id));
+      const at = (name: string) => (fields[name] === undefined ? undefined : Number(fields[name]));
+      return {
+        failures: at("failures") ?? 0,
+        failingSince: at("failing_since"),
+        openUntil: at("open_until"),
+        lastDeliveredAt: at("last_delivered_at"),
+        lastFailure: fields["last_failure"],
+        paused: fields["paused"] as PauseReason | undefined,
+      };
+    },
+    async succeeded(id) {
+      await notePush(redis, { state: destinationStateKey(id) }, { failure: "", now: now() });
+    },
+    failed: (id, failure) => notePush(redis, { state: destinationStateKey(id) }, { failure, now: now() }),
+    async open(id, until) {
+      await redis.hset(destinationStateKey(id), "open_until", until);
+    },
+    async setPaused(id, why) {
+      const key = destinationStateKey(id);
+      if (why !== undefined) await redis.hset(key, "paused", why);
+      else await redis.hdel(key, "paused", "failures", "failing_since", "open_until");
+    },
+    line: {
+      async join(id, subject, job) {
+        const key = pushLineKey(id, subject);
+        await redis.multi().zadd(key, 0, job).pexpire(key, LINE_MS).exec();
+      },
+      async first(id, subject) {
+        const [first] = await redis.zrange(pushLineKey(id, subject), "0", "0");
+        return first;
+      },
+      async has(id, subject, job) {
+        return (await redis.zscore(pushLineKey(id, subject), job)) !== null;
+      },
+      async leave(id, subject, job) {
+        await redis.zrem(pushLineKey(id, subject), job);
+      },
+    },
+  };
+}
