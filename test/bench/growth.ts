@@ -3,7 +3,9 @@ import { conferenceLinks, missingHalves } from "@calendly-worker/core/queues/con
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { bookingKey, createShards, indexKey } from "@calendly-worker/core/redis/keys";
+import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
 import { createBookingStore, type Delivery } from "@calendly-worker/core/store/bookings";
+import { createExpectations } from "@calendly-worker/core/store/expectations";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createKnownEvents } from "@calendly-worker/core/store/known-events";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
@@ -43,7 +45,9 @@ function foldOn(redis: Redis): Fold {
   const now = Date.now;
   const retentionDays = 90;
   const pending = { redis, shards, log: silent };
-  const bookings = createBookingStore({ redis, shards, retentionDays, referenceField: "utm_content", now });
+  const referenceField = "utm_content";
+  const bookings = createBookingStore({ redis, shards, retentionDays, referenceField, now });
+  const search = createBookingSearch({ redis, shards, bookings, referenceField });
   return createFold({
     bookings,
     hostTimes: createHostTimes({
@@ -55,6 +59,7 @@ function foldOn(redis: Redis): Fold {
       alternativesTo: async () => null,
     }),
     eventTypes: { find: async () => undefined, forget: async () => {} },
+    expectations: createExpectations({ redis, shards, search, retentionDays, now }),
     events: createKnownEvents({ redis, shards, retentionDays, now }),
     quarantine: createQuarantine({ redis, shards, retentionDays }),
     unfinished: createUnfinished({
@@ -66,7 +71,7 @@ function foldOn(redis: Redis): Fold {
       now,
     }),
     admit: createAdmission({ bookings, scope: {}, retentionDays, now }),
-    referenceField: "utm_content",
+    referenceField,
     publishFrom: () => 0,
   });
 }

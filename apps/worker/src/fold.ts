@@ -1,4 +1,5 @@
 import { type Booking, type Malformed, mergeFact } from "@calendly-worker/core/bookings/booking";
+import { referenceOf } from "@calendly-worker/core/bookings/canonical-log";
 import { changedAt, takenTime } from "@calendly-worker/core/bookings/conflicts";
 import type { BookingFact, InviteeFact, Origin, Reference } from "@calendly-worker/core/bookings/facts";
 import { hear } from "@calendly-worker/core/bookings/history";
@@ -9,6 +10,7 @@ import { parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
+import type { Expectations } from "@calendly-worker/core/store/expectations";
 import type { HostTimes } from "@calendly-worker/core/store/host-times";
 import type { KnownEvents } from "@calendly-worker/core/store/known-events";
 import type { Quarantine } from "@calendly-worker/core/store/quarantine";
@@ -62,6 +64,7 @@ export function createFold(ports: {
   readonly hostTimes: HostTimes;
   readonly eventTypes: EventTypes;
   readonly events: Pick<KnownEvents, "note">;
+  readonly expectations: Pick<Expectations, "complete">;
   readonly quarantine: Quarantine;
   readonly unfinished: Unfinished;
   readonly admit: Admit;
@@ -69,7 +72,8 @@ export function createFold(ports: {
   /** In ms: what happened before at Calendly is known, and told only where Calendly delivers it. */
   readonly publishFrom: () => number;
 }): Fold {
-  const { bookings, hostTimes, eventTypes, events, quarantine, unfinished, admit, referenceField, publishFrom } = ports;
+  const { bookings, hostTimes, eventTypes, events, expectations, quarantine, unfinished, admit } = ports;
+  const { referenceField, publishFrom } = ports;
 
   /** Which booking a fact belongs to; where that is not known, it waits. */
   async function bookingOf(fact: InviteeFact | Extract<DeliveredFact, { kind: "routing_form" }>, delivery: Delivery) {
@@ -117,6 +121,8 @@ export function createFold(ports: {
         origin,
       });
       await noteInvitees(booking, merged.pending);
+      const reference = referenceOf(booking, referenceField);
+      if (reference !== undefined) await expectations.complete(reference, booking.id);
       await unfinished.ensureJobs(booking);
       for (const { id, type, subject } of [...outcomes, ...conflictOutcomes]) {
         log.info({ outcome: id, type, subject }, "published");

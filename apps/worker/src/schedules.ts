@@ -9,6 +9,7 @@ export const TASKS = [
   "reconcile-near",
   "reconcile-far",
   "reconcile-past",
+  "expire-expectations",
   "trim-outcomes",
 ] as const;
 export type TaskName = (typeof TASKS)[number];
@@ -31,6 +32,7 @@ export function schedulesOf(config: {
     { name: "reconcile-far", everyMs: everySeconds(config.CALENDLY_RECONCILE_FAR_INTERVAL) },
     { name: "reconcile-past", everyMs: everySeconds(config.CALENDLY_RECONCILE_PAST_INTERVAL) },
     { name: "look-after-unfinished", everyMs: 5 * MINUTE_MS },
+    { name: "expire-expectations", everyMs: 15_000 },
     { name: "trim-outcomes", everyMs: 60 * MINUTE_MS },
   ];
 }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { PROBLEMS, ProblemError, problemOf } from "@calendly-worker/core/http-api/problems";
 import type { AnswerOf, BodyOf, ParamsOf, QueryOf, Route } from "@calendly-worker/core/http-api/route";
 import { CursorExpiredError, CursorInvalidError } from "@calendly-worker/core/outcomes/cursor";
@@ -7,6 +8,8 @@ import { RedisUnavailableError } from "@calendly-worker/core/redis/deadline";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { NextFunction, Request, Response, Router } from "express";
 import type { Authenticate, Reader } from "./access.ts";
+
+const ANSWER_DEADLINE_MS = 5_000;
 
 /** What a request holds, read as its route says. */
 export interface Asked<R> {
@@ -41,9 +44,26 @@ export function serve(router: Router, route: Route, authenticate: Authenticate, 
       const [first] = problems;
       throw new ProblemError("request_invalid", `${first?.at}: ${first?.message}`, { errors: problems });
     }
-    const answer = await handle({ params, query, body, reader }, req, res);
+    const answering = handle({ params, query, body, reader }, req, res);
+    const answer = route.mediaType === undefined ? await inTime(answering) : await answering;
     if (answer !== undefined) res.status(route.answer.status).json(answer);
   });
+}
+
+/** A frozen Redis rejects nothing: whoever asks is told so after a while. */
+async function inTime<T>(answering: Promise<T>): Promise<T> {
+  const timer = new AbortController();
+  const late = pause(ANSWER_DEADLINE_MS, undefined, { signal: timer.signal }).then(() => {
+    throw new RedisUnavailableError(`Redis did not answer within ${ANSWER_DEADLINE_MS} ms`);
+  });
+  // It is aborted where the answer comes first, and what comes later is nobody's.
+  late.catch(() => {});
+  answering.catch(() => {});
+  try {
+    return await Promise.race([answering, late]);
+  } finally {
+    timer.abort();
+  }
 }
 
 /** Answers with a problem document (RFC 9457). */

@@ -61,3 +61,10 @@ function newestUpdate(invitee: InviteeKnowledge["invitee"]): string {
   const stamps = Object.values(invitee).map(([, updatedAt]) => updatedAt as string);
   return stamps.toSorted((a, b) => Date.parse(a) - Date.parse(b)).at(-1) ?? fieldValue(invitee.createdAt);
 }
+
+/** What the booking bears in the tracking field that is the reference. */
+export function referenceOf(booking: Booking, referenceField: string): string | undefined {
+  const known = lastInvitee(booking);
+  const reference = known && fieldValue(known.invitee.tracking)?.[referenceField];
+  return typeof reference === "string" && reference !== "" ? reference : undefined;
+}

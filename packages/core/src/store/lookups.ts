@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Booking } from "../bookings/booking.ts";
-import { lastInvitee } from "../bookings/canonical-log.ts";
+import { lastInvitee, referenceOf } from "../bookings/canonical-log.ts";
 import { fieldValue } from "../bookings/knowledge.ts";
 import { idOf } from "../outcomes/outcome-filter.ts";
 
@@ -27,13 +27,13 @@ export function lookupsOf(booking: Booking, referenceField: string): string[] {
   const known = lastInvitee(booking);
   if (known === undefined) return [];
   const { invitee, event } = known;
-  const reference = fieldValue(invitee.tracking)?.[referenceField];
+  const reference = referenceOf(booking, referenceField);
   const email = fieldValue(invitee.email);
   const eventType = fieldValue(event.eventType);
   const prefixes = [
     lookupPrefix("start"),
     ...(email ? [lookupPrefix("email", email)] : []),
-    ...(typeof reference === "string" ? [lookupPrefix("reference", reference)] : []),
+    ...(reference !== undefined ? [lookupPrefix("reference", reference)] : []),
     ...(eventType ? [lookupPrefix("eventType", eventType)] : []),
     ...(fieldValue(event.hosts) ?? []).map(({ uri }) => lookupPrefix("host", uri)),
   ];

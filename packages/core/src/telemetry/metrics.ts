@@ -11,6 +11,16 @@ export interface Comparison {
   readonly longestLagMs: number;
 }
 
+/** How far a group of consumers is in one shard. */
+export interface GroupLag {
+  readonly group: string;
+  readonly shard: number;
+  readonly unread: number | undefined;
+  readonly pending: number;
+  /** Stream id of the oldest outcome that it has not acknowledged. */
+  readonly oldest: string | undefined;
+}
+
 /** Every metric of the project, in Prometheus' text format. Labels come from closed sets. */
 export interface Metrics {
   readonly contentType: string;
@@ -19,10 +29,38 @@ export interface Metrics {
 }
 
 /** What is kept in Redis is read when it is asked for: every worker tells the same. */
-export function createMetrics(read: { readonly comparisons: () => Promise<readonly Comparison[]> }): Metrics {
+export function createMetrics(read: {
+  readonly comparisons: () => Promise<readonly Comparison[]>;
+  readonly groups: () => Promise<readonly GroupLag[]>;
+  readonly expectations: () => Promise<Readonly<Record<string, number>>>;
+  readonly now: () => number;
+}): Metrics {
   const registry = new Registry();
+  const registers = [registry];
   const gauge = (name: string, help: string, labelNames: readonly string[]) =>
-    new Gauge({ name: `calendly_reconciliation_${name}`, help, labelNames: [...labelNames], registers: [registry] });
+    new Gauge({ name: `calendly_reconciliation_${name}`, help, labelNames: [...labelNames], registers });
+  const ofGroup = { labelNames: ["group", "shard"], registers };
+  const unread = new Gauge({
+    name: "calendly_outcomes_group_unread",
+    help: "Outcomes that a consumer group has not read.",
+    ...ofGroup,
+  });
+  const pending = new Gauge({
+    name: "calendly_outcomes_group_pending",
+    help: "Outcomes that a consumer group has read and not acknowledged.",
+    ...ofGroup,
+  });
+  const oldest = new Gauge({
+    name: "calendly_outcomes_group_lag_seconds",
+    help: "Age of the oldest outcome that a consumer group has not acknowledged; 0 where there is none.",
+    ...ofGroup,
+  });
+  const expected = new Gauge({
+    name: "calendly_expectations",
+    help: "Announced bookings by state: waiting, completed, expired.",
+    labelNames: ["state"],
+    registers,
+  });
   const ofBand = ["band"];
   const events = gauge("events", "Scheduled events that the last comparison has seen.", ofBand);
   const facts = gauge("facts", "Facts about the invitees that it has read, history left out.", ofBand);
@@ -34,8 +72,20 @@ export function createMetrics(read: { readonly comparisons: () => Promise<readon
   return {
     contentType: registry.contentType,
     async text() {
-      const comparisons = await read.comparisons();
+      const [comparisons, groups, expectations] = await Promise.all([
+        read.comparisons(),
+        read.groups(),
+        read.expectations(),
+      ]);
       registry.resetMetrics();
+      for (const { group, shard, oldest: oldestId, ...counts } of groups) {
+        const labels = { group, shard };
+        if (counts.unread !== undefined) unread.set(labels, counts.unread);
+        pending.set(labels, counts.pending);
+        const publishedAt = Number(oldestId?.split("-")[0] ?? read.now());
+        oldest.set(labels, Math.max(read.now() - publishedAt, 0) / 1_000);
+      }
+      for (const [state, count] of Object.entries(expectations)) expected.set({ state }, count);
       for (const comparison of comparisons) {
         const { band } = comparison;
         events.set({ band }, comparison.seen);

@@ -1,0 +1,289 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { Webhook } from "standardwebhooks";
+import { createApiClient } from "../support/api-client.ts";
+import type { AppProcess } from "../support/app-process.ts";
+import { anOutcome, append } from "../support/outcome-stream.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis } from "../support/shared-redis.ts";
+import { startWorker } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const OPS = "ops-token-of-the-tests";
+const shards = createShards(1);
+
+interface Got {
+  readonly id: string;
+  readonly headers: Record<string, string>;
+  readonly body: string;
+  readonly at: number;
+}
+
+interface Receiver {
+  readonly url: string;
+  readonly got: Got[];
+  close(): void;
+}
+
+let server: RedisServer;
+let redis: Redis;
+let worker: AppProcess;
+let api: ReturnType<typeof createApiClient>;
+const receivers: Server[] = [];
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+  worker = startWorker(server.url, { OPS_API_TOKEN: OPS, CALENDLY_DESTINATION_ALLOW: "127.0.0.0/8" });
+  api = createApiClient(String((await worker.untilLogged("listening"))["url"]), OPS);
+  await worker.untilLogged("taking jobs");
+});
+
+afterEach(async () => {
+  const { body } = await api("GET", "/api/destinations");
+  for (const { id } of body.destinations) await api("DELETE", `/api/destinations/${id}`);
+  for (const open of receivers.splice(0)) {
+    open.close();
+    open.closeAllConnections();
+  }
+});
+
+afterAll(async () => {
+  await worker.end();
+  disconnect(redis);
+  await server.stop();
+});
+
+/** A destination's server: what it got, and how it answers. */
+async function receive(answer: (res: ServerResponse, got: Got, req: IncomingMessage) => unknown): Promise<Receiver> {
+  const got: Got[] = [];
+  const receiver = createServer(async (req, res) => {
+    const body = await text(req);
+    const headers = req.headers as Record<string, string>;
+    const one = { id: String(headers["webhook-id"]), headers, body, at: Date.now() };
+    got.push(one);
+    await answer(res, one, req);
+  });
+  receivers.push(receiver);
+  receiver.listen(0, "127.0.0.1");
+  await once(receiver, "listening");
+  const { port } = receiver.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}/hook`, got, close: () => receiver.closeAllConnections() };
+}
+
+const ok = (res: ServerResponse) => res.writeHead(204).end();
+
+async function add(url: string, options: object = {}) {
+  const { status, body } = await api("POST", "/api/destinations", { url, ...options });
+  if (status !== 201) throw new Error(JSON.stringify(body));
+  return body;
+}
+
+const publish = (...events: Parameters<typeof append>[2]) => append(redis, shards, events);
+const show = async (id: string) => (await api("GET", `/api/destinations/${id}`)).body;
+
+/** Lets all jobs that wait for their time begin now: what takes hours is not waited for. */
+async function hurry(id: string): Promise<void> {
+  const queue = `{calendly:0}:push-${id}`;
+  await redis.del(`${queue}:limiter`);
+  for (const job of await redis.zrange(`${queue}:delayed`, "0", "-1")) {
+    await redis.zadd(`${queue}:delayed`, "XX", 0, job);
+  }
+  await redis.zadd(`${queue}:marker`, 0, "0");
+}
+
+test("what is pushed is verified by the official library, with the secret and with the one before while both hold", async () => {
+  const { url, got } = await receive(ok);
+  const destination = await add(url);
+  expect(destination.secret).toMatch(/^whsec_/);
+  expect(await show(destination.id)).not.toHaveProperty("secret");
+  const outcome = anOutcome(randomUUID());
+  await publish(outcome);
+  const [first] = await until("it is pushed", () => got.length > 0 && got);
+  expect(new Webhook(destination.secret).verify(first?.body ?? "", first?.headers ?? {})).toEqual(outcome);
+  expect(first?.headers).toMatchObject({ "webhook-id": outcome.id, "content-type": "application/cloudevents+json" });
+
+  const rotated = (await api("POST", `/api/destinations/${destination.id}/secret`, { overlapSeconds: 3_600 })).body;
+  expect(rotated.secretCount).toBe(2);
+  await publish(anOutcome(randomUUID()));
+  const [, second] = await until("the next one is pushed", () => got.length > 1 && got);
+  for (const secret of [destination.secret, rotated.secret]) {
+    expect(() => new Webhook(secret).verify(second?.body ?? "", second?.headers ?? {})).not.toThrow();
+  }
+  await api("POST", `/api/destinations/${destination.id}/secret`, { overlapSeconds: 0 });
+  await publish(anOutcome(randomUUID()));
+  const [, , third] = await until("the third one is pushed", () => got.length > 2 && got);
+  expect(() => new Webhook(rotated.secret).verify(third?.body ?? "", third?.headers ?? {})).toThrow();
+});
+
+test("a destination gets what it asked for, from its making on", async () => {
+  await publish(anOutcome(randomUUID()));
+  const { url, got } = await receive(ok);
+  const sample = anOutcome("x") as ReturnType<typeof anOutcome> & {
+    data: { booking: { event: { type: { uri: string } } } };
+  };
+  const eventType = sample.data.booking.event.type.uri.split("/").at(-1);
+  await add(url, { types: ["booking.canceled"] });
+  await add(`${url}?of=type`, { eventTypes: [eventType] });
+  await add(`${url}?of=another`, { eventTypes: ["another"] });
+  const outcome = anOutcome(randomUUID());
+  const last = anOutcome(randomUUID(), 2, { type: "booking.canceled" });
+  await publish(outcome, last);
+  await until("all three are pushed", () => got.length === 3);
+  expect(got.map(({ id }) => id).toSorted()).toEqual([outcome.id, last.id, last.id].toSorted());
+});
+
+test("what fails is tried again; with Retry-After nothing is sent before; then it goes on", async () => {
+  let failures = 0;
+  const { url, got } = await receive((res) => {
+    failures += 1;
+    if (failures === 1) res.writeHead(503, { "retry-after": "2" }).end();
+    else ok(res);
+  });
+  const { id } = await add(url);
+  await publish(anOutcome("a"));
+  await until("it has failed", async () => (await show(id)).lastFailure === "answered 503");
+  expect((await show(id)).circuitOpenUntil).not.toBeNull();
+  await publish(anOutcome("b"));
+  await until("both are delivered", () => got.length === 3, { deadlineMs: 15_000 });
+  expect((got[1]?.at ?? 0) - (got[0]?.at ?? 0)).toBeGreaterThanOrEqual(1_900);
+  await until("it is well", async () => (await show(id)).failingSince === null);
+});
+
+test("in order, an outcome waits for the one before it of its booking, and for none of another", async () => {
+  let isSick = true;
+  const { url, got } = await receive((res, { id }) => (id === "a.1" && isSick ? res.writeHead(500).end() : ok(res)));
+  const { id } = await add(url, { ordered: true });
+  await publish(anOutcome("a", 1), anOutcome("a", 2), anOutcome("b", 1), anOutcome("a", 3), anOutcome("b", 2));
+  await until("the other is delivered", () => got.some((one) => one.id === "b.2"));
+  expect(got.map((one) => one.id).filter((one) => one !== "a.1")).toEqual(["b.1", "b.2"]);
+  isSick = false;
+  await hurry(id);
+  await until("all are delivered", () => got.some((one) => one.id === "a.3"));
+  expect([...new Set(got.map((one) => one.id))].filter((one) => one.startsWith("a"))).toEqual(["a.1", "a.2", "a.3"]);
+});
+
+test("what was tried in vain for days is a dead letter; it is pushed again when asked, one or all, or only counted", async () => {
+  let isSick = true;
+  const { url, got } = await receive((res) => (isSick ? res.writeHead(500).end() : ok(res)));
+  const { id } = await add(url, { ordered: true });
+  await publish(anOutcome("a", 1), anOutcome("a", 2), anOutcome("b", 1));
+  await until(
+    "all are given up",
+    async () => {
+      await hurry(id);
+      return (await show(id)).deadLetters === 3;
+    },
+    { deadlineMs: 50_000, everyMs: 50 },
+  );
+  expect(got.filter((one) => one.id === "a.1")).toHaveLength(25);
+  const letters = (await api("GET", `/api/destinations/${id}/dead-letters`)).body.deadLetters;
+  expect(letters[0]).toMatchObject({ reason: "answered 500", attempts: 25, type: "booking.confirmed" });
+  await hurry(id);
+  isSick = false;
+  const again = async (body: object) => (await api("POST", `/api/destinations/${id}/redeliveries`, body)).body;
+  const before = got.length;
+  expect((await again({ dryRun: true })).redelivered.toSorted()).toEqual(["a.1", "a.2", "b.1"]);
+  expect(await again({ outcomes: ["b.1"] })).toEqual({ redelivered: ["b.1"], dryRun: false });
+  await until("it is delivered", () => got.length === before + 1);
+  expect((await again({})).redelivered.toSorted()).toEqual(["a.1", "a.2"]);
+  await until("all are delivered", async () => (await show(id)).deadLetters === 0);
+  expect(got.length).toBe(before + 3);
+});
+
+test("410 ends it: the destination is paused with a notice, and nothing is lost", async () => {
+  const { url, got } = await receive((res) => (got.length === 1 ? res.writeHead(410).end() : ok(res)));
+  const { id } = await add(url);
+  await publish(anOutcome("a"));
+  await until("it is paused", async () => (await show(id)).paused === "gone");
+  await until("the first is a dead letter", async () => (await show(id)).deadLetters === 1);
+  await publish(anOutcome("b"));
+  await until("the next one waits", async () => (await show(id)).waiting === 1);
+  expect(got).toHaveLength(1);
+  const notices = JSON.stringify(await redis.xrange("{calendly:0}:notices", "-", "+"));
+  expect(notices).toContain("destinations.gone");
+  await api("PATCH", `/api/destinations/${id}`, { isPaused: false });
+  await until("it goes on", () => got.some((one) => one.id === "b.1"));
+});
+
+test("a destination that has failed for five days is paused with a notice", async () => {
+  const { url } = await receive((res) => res.writeHead(500).end());
+  const { id } = await add(url);
+  await redis.hset(`{calendly:0}:destination:${id}:state`, "failing_since", String(Date.now() - 5 * 86_400_000));
+  await publish(anOutcome("a"));
+  await until("it is paused", async () => (await show(id)).paused === "failing");
+  const notices = JSON.stringify(await redis.xrange("{calendly:0}:notices", "-", "+"));
+  expect(notices).toMatch(/destinations\.paused.*failed for 5 days/);
+});
+
+test("after failures in a row nothing is sent for a while, and each outcome keeps its tries", async () => {
+  const { url, got } = await receive((res) => res.writeHead(500).end());
+  const { id } = await add(url, { concurrency: 1 });
+  await publish(...Array.from({ length: 50 }, (_, index) => anOutcome(`c${index}`)));
+  const { circuitOpenUntil } = await until("the circuit is open", async () => {
+    const shown = await show(id);
+    return shown.circuitOpenUntil !== null && shown;
+  });
+  expect(Date.parse(circuitOpenUntil)).toBeGreaterThan(Date.now());
+  expect(got.length).toBeLessThanOrEqual(6);
+  expect(await show(id)).toMatchObject({ waiting: 50, deadLetters: 0 });
+});
+
+test("what was erased before it could be pushed is pushed no more", async () => {
+  let isSick = true;
+  const { url, got } = await receive((res) => (isSick ? res.writeHead(500).end() : ok(res)));
+  const { id } = await add(url);
+  const [streamId = ""] = await publish(anOutcome("a"));
+  await until("it has failed", () => got.length === 1);
+  await redis.xdel("{calendly:0}:outcomes", streamId);
+  isSick = false;
+  await until("it is done with", async () => {
+    await hurry(id);
+    return (await show(id)).waiting === 0;
+  });
+  expect(got).toHaveLength(1);
+  expect((await show(id)).deadLetters).toBe(0);
+});
+
+describe("nine sick destinations", () => {
+  test("delay nothing of a healthy one", async () => {
+    const sick: Parameters<typeof receive>[0][] = [
+      (res) => res.writeHead(500).end(),
+      () => new Promise(() => {}),
+      (_res, _got, req) => req.socket.resetAndDestroy(),
+      (res) => res.writeHead(302, { location: "http://127.0.0.1:1/" }).end(),
+      (res) => res.writeHead(500).end(Buffer.alloc(10_000_000)),
+      (res) => res.writeHead(200, { "content-length": "10000000" }).flushHeaders(),
+      (res) => res.writeHead(429, { "retry-after": "3600" }).end(),
+      (res) => res.write("half"),
+    ];
+    for (const answer of sick) await add((await receive(answer)).url);
+    await add("http://127.0.0.1:9/nobody");
+    const healthy = await receive(ok);
+    await add(healthy.url);
+    const events = Array.from({ length: 300 }, (_, index) => anOutcome(`h${index}`));
+    const publishedAt = new Map<string, number>();
+    for (let from = 0; from < events.length; from += 10) {
+      const batch = events.slice(from, from + 10);
+      for (const { id } of batch) publishedAt.set(id, Date.now());
+      await publish(...batch);
+    }
+    await until("the healthy one has all", () => healthy.got.length >= events.length, { deadlineMs: 20_000 });
+    const { body } = await api("GET", "/api/destinations");
+    const sickOnes = body.destinations.filter(({ url }: { url: string }) => url !== healthy.url);
+    expect(sickOnes).toHaveLength(9);
+    // Not one of them has come to an end with what it was given, and the healthy one has.
+    const stillWaiting = sickOnes.filter(({ waiting }: { waiting: number }) => waiting > 0);
+    expect(stillWaiting.length).toBeGreaterThanOrEqual(7);
+    expect(new Set(healthy.got.map(({ id }) => id)).size).toBe(events.length);
+    const longest = Math.max(...healthy.got.map(({ id, at }) => at - (publishedAt.get(id) ?? 0)));
+    // A hanging one is given up after ten seconds: whoever had waited for it would come later than that.
+    expect(longest).toBeLessThan(10_000);
+  });
+});
