@@ -2,15 +2,19 @@ import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
 import type { Config } from "@calendly-worker/core/config/load";
 import { RefusalError } from "@calendly-worker/core/config/refusal";
 import type { Lifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
+import { createDestinationManager } from "@calendly-worker/core/outcomes/manage-destinations";
+import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
 import { deliveries, sweeps } from "@calendly-worker/core/queues/contracts";
 import { createJobSearch } from "@calendly-worker/core/queues/job-search";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
+import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-worker/core/redis/connect";
 import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
+import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { createEraser } from "@calendly-worker/core/store/eraser";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
@@ -81,6 +85,8 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   const eraser = createEraser({ redis, shards, bookings, hostTimes, quarantine, deliveries: search, now });
   const sweepJobs = createPendingJobs({ redis, shards, contract: sweeps, log });
   lifecycle.own("sweeps", sweepJobs, (jobs) => jobs.close());
+  const pushQueues = createPushQueues({ redis, shard: shards.first, log });
+  lifecycle.own("push queues", pushQueues, (queues) => queues.close());
   return {
     config,
     log,
@@ -94,6 +100,12 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
     fingerprintOf: await openFingerprints(redis),
     runs: createSweepRuns(redis),
     sweepJobs,
+    destinations: createDestinationManager({
+      destinations: createDestinationStore(redis, now),
+      queues: pushQueues,
+      guard: createTargetGuard(config.CALENDLY_DESTINATION_ALLOW ?? []),
+      now,
+    }),
     openCalendly: (patience = PATIENT) => openCalendly(config, redis, lifecycle, log, patience),
   };
 }

@@ -7,6 +7,7 @@ import { createLogger } from "@calendly-worker/core/telemetry/logger";
 import { Command } from "commander";
 import { backfillCommand } from "./commands/backfill.ts";
 import { bookingsCommand } from "./commands/bookings.ts";
+import { destinationsCommand } from "./commands/destinations.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { eraseCommand } from "./commands/erase.ts";
 import { incompleteCommand } from "./commands/incomplete.ts";
@@ -42,6 +43,7 @@ const program = new Command("calendly")
   .addCommand(tokensCommand(ports))
   .addCommand(bookingsCommand(ports))
   .addCommand(outcomesCommand(ports))
+  .addCommand(destinationsCommand(ports))
   .addCommand(incompleteCommand(ports))
   .addCommand(reconcileCommand(ports))
   .addCommand(backfillCommand(ports))

@@ -398,6 +398,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     feed,
     authenticate: createAuthenticate({ ops: config.OPS_API_TOKEN, consumers: config.CALENDLY_CONSUMER_TOKENS ?? [] }),
     referenceField,
+    log,
     signal: lifecycle.signal,
   });
   await announce(redis, instance);

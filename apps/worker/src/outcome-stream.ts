@@ -5,6 +5,7 @@ import { matches, type OutcomeFilter } from "@calendly-worker/core/outcomes/outc
 import { readAfter } from "@calendly-worker/core/outcomes/read-stream";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
+import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { Response } from "express";
 
 /** Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) to one client. */
@@ -14,6 +15,7 @@ export interface StreamPorts {
   readonly feed: OutcomeFeed;
   /** Aborts when the worker stops. */
   readonly signal: AbortSignal;
+  readonly log: Logger;
 }
 
 const PAGE = 100;
@@ -30,14 +32,20 @@ export async function streamOutcomes(
   from: Position,
   filters: readonly OutcomeFilter[],
 ): Promise<void> {
-  const { redis, shards, feed } = ports;
+  const { redis, shards, feed, log } = ports;
   const gone = new AbortController();
   res.once("close", () => gone.abort());
   const signal = AbortSignal.any([gone.signal, ports.signal]);
 
   async function send(text: string): Promise<void> {
     if (res.write(text)) return;
-    await once(res, "drain", { signal: AbortSignal.any([signal, AbortSignal.timeout(STALL_MS)]) });
+    const stall = AbortSignal.timeout(STALL_MS);
+    try {
+      await once(res, "drain", { signal: AbortSignal.any([signal, stall]) });
+    } catch (error) {
+      if (stall.aborted) log.info({ stallMs: STALL_MS }, "cut off a client that takes nothing");
+      throw error;
+    }
   }
 
   res.status(200).set({ "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no" });

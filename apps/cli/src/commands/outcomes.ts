@@ -1,13 +1,90 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
-import { Command } from "commander";
+import { forgetGroup, readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
+import { Command, InvalidArgumentError } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { timeOf } from "../options.ts";
 
 const LOOK_EVERY_MS = 300;
 
 export function outcomesCommand(ports: CommandPorts): Command {
-  return new Command("outcomes").description("What internal services are told.").addCommand(tailCommand(ports));
+  return new Command("outcomes")
+    .description("What internal services are told, and the groups of consumers that read it.")
+    .addCommand(tailCommand(ports))
+    .addCommand(groupsCommand(ports))
+    .addCommand(deadLettersCommand(ports))
+    .addCommand(aclCommand(ports))
+    .addCommand(forgetCommand(ports));
+}
+
+function groupsCommand({ open, say }: CommandPorts): Command {
+  return new Command("groups")
+    .description("Lists the groups of consumers and how far they are behind.")
+    .option("--json", "print JSON")
+    .action(async ({ json }: { json?: true }) => {
+      const { redis, shards } = await open();
+      const groups = (await Promise.all(shards.all.map((shard) => readGroups(redis, shard)))).flat();
+      if (json) return say(JSON.stringify(groups.map(({ oldest, ...group }) => ({ ...group, ...agedOf(oldest) }))));
+      if (groups.length === 0) return say("There is no group.");
+      for (const { group, shard, unread, pending, oldest } of groups) {
+        const since = agedOf(oldest).oldestAt;
+        const behind =
+          since === null ? "up to date" : `${unread ?? "unknown"} unread, ${pending} pending, since ${since}`;
+        say(`${group}${shards.all.length > 1 ? `  shard ${shard}` : ""}  ${behind}`);
+      }
+    });
+}
+
+/** A stream id begins with the time, ms, of publication. */
+function agedOf(oldest: string | undefined): { readonly oldestAt: string | null } {
+  return { oldestAt: oldest === undefined ? null : new Date(Number(oldest.split("-")[0])).toISOString() };
+}
+
+function deadLettersCommand({ open, say }: CommandPorts): Command {
+  return new Command("dead-letters")
+    .description("Lists outcomes that a group of consumers has given up.")
+    .argument("<group>", "as `outcomes groups` gives it")
+    .option("--json", "print JSON")
+    .action(async (group: string, { json }: { json?: true }) => {
+      const { redis, shards } = await open();
+      const letters = (await Promise.all(shards.all.map((shard) => readDeadLetters(redis, shard, group)))).flat();
+      if (json) return say(JSON.stringify(letters));
+      if (letters.length === 0) return say("There is no dead letter.");
+      for (const { id, streamId, at, attempts, reason } of letters) {
+        say(`${id}\n  ${reason}, given up ${at} after ${attempts} tries; entry ${streamId}`);
+      }
+    });
+}
+
+function aclCommand({ open, say, note }: CommandPorts): Command {
+  return new Command("acl")
+    .description("Prints the line of Redis' ACL for the consumers of a group: the outcomes, and nothing else.")
+    .argument("<group>", "the group that the consumers will name", groupOf)
+    .action(async (group: string) => {
+      const { shards } = await open();
+      note(`Replace PASSWORD, and run it with redis-cli. The group's consumers connect as user "${group}".`);
+      say(groupAcl(group, shards));
+    });
+}
+
+function forgetCommand({ open, say }: CommandPorts): Command {
+  return new Command("forget")
+    .description("Forgets a group of consumers: no outcome is kept for it any more.")
+    .argument("<group>", "as `outcomes groups` gives it")
+    .option("--json", "print JSON")
+    .action(async (group: string, { json }: { json?: true }) => {
+      const { redis, shards } = await open();
+      const there = await Promise.all(shards.all.map((shard) => forgetGroup(redis, shard, group)));
+      if (!there.includes(true))
+        throw new Error(`there is no group "${group}": \`calendly outcomes groups\` shows them`);
+      say(json ? JSON.stringify({ forgotten: group }) : `Forgot the group ${group}`);
+    });
+}
+
+function groupOf(text: string): string {
+  if (/^[\w.-]{1,64}$/.test(text)) return text;
+  throw new InvalidArgumentError("expected 1 to 64 letters, digits, `_`, `.` or `-`.");
 }
 
 function tailCommand({ open, say }: CommandPorts): Command {

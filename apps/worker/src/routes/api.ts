@@ -27,6 +27,7 @@ import type { BookingSearch } from "@calendly-worker/core/store/booking-search";
 import type { BookingStore } from "@calendly-worker/core/store/bookings";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
 import type { Expectations } from "@calendly-worker/core/store/expectations";
+import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import express, { Router } from "express";
 import type { Authenticate, Reader } from "../access.ts";
 import { streamOutcomes } from "../outcome-stream.ts";
@@ -45,6 +46,7 @@ export interface ApiPorts {
   readonly feed: OutcomeFeed;
   readonly authenticate: Authenticate;
   readonly referenceField: string;
+  readonly log: Logger;
   /** Aborts when the worker stops. */
   readonly signal: AbortSignal;
 }
@@ -135,7 +137,13 @@ function bookingHandlers({
   };
 }
 
-function outcomeHandlers({ redis, shards, feed, signal }: ApiPorts): Pick<Handlers, "listOutcomes" | "streamOutcomes"> {
+function outcomeHandlers({
+  redis,
+  shards,
+  feed,
+  signal,
+  log,
+}: ApiPorts): Pick<Handlers, "listOutcomes" | "streamOutcomes"> {
   let open = 0;
 
   /** Adds to a refusal where one can go on. */
@@ -186,7 +194,7 @@ function outcomeHandlers({ redis, shards, feed, signal }: ApiPorts): Pick<Handle
       open += 1;
       try {
         const filters = [{ types: type }, { eventTypes: reader.eventTypes }];
-        await streamOutcomes({ redis, shards, feed, signal }, res, position, filters);
+        await streamOutcomes({ redis, shards, feed, signal, log }, res, position, filters);
       } finally {
         open -= 1;
       }

@@ -1,0 +1,164 @@
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { get, type IncomingMessage } from "node:http";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { createRandom } from "../simulator/random.ts";
+import { createApiClient } from "../support/api-client.ts";
+import type { AppProcess } from "../support/app-process.ts";
+import { anOutcome, append } from "../support/outcome-stream.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis } from "../support/shared-redis.ts";
+import { startWorker } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const OPS = "ops-token-of-the-tests";
+const shards = createShards(3);
+let server: RedisServer;
+let redis: Redis;
+let worker: AppProcess;
+let baseUrl: string;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+  worker = startWorker(server.url, { OPS_API_TOKEN: OPS, CALENDLY_SHARDS: "3" });
+  baseUrl = String((await worker.untilLogged("listening"))["url"]);
+  await worker.untilLogged("taking jobs");
+});
+beforeEach(async () => {
+  await redis.del(...shards.all.map(outcomeStreamKey));
+});
+afterAll(async () => {
+  await worker.end();
+  disconnect(redis);
+  await server.stop();
+});
+
+async function open(lastEventId?: string, query = ""): Promise<IncomingMessage> {
+  const headers = {
+    authorization: `Bearer ${OPS}`,
+    ...(lastEventId !== undefined && { "last-event-id": lastEventId }),
+  };
+  const request = get(`${baseUrl}/api/outcomes/stream${query}`, { headers });
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  // A test cuts it off on purpose.
+  response.on("error", () => {});
+  return response;
+}
+
+/** Takes up to `most` events, then hangs up. Gives what it got and the last id, as a browser remembers it. */
+async function take(most: number, lastEventId: string | undefined, query = "") {
+  const response = await open(lastEventId, query);
+  expect(response.statusCode).toBe(200);
+  const got: string[] = [];
+  let last = lastEventId;
+  let rest = "";
+  try {
+    for await (const chunk of response.setEncoding("utf8")) {
+      const blocks = `${rest}${chunk}`.split("\n\n");
+      rest = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const fields = new Map(block.split("\n").map((line) => line.split(/: (.*)/s) as [string, string]));
+        last = fields.get("id") ?? last;
+        const data = fields.get("data");
+        if (data !== undefined) got.push(JSON.parse(data).id);
+        if (got.length >= most) return { got, last };
+      }
+    }
+  } finally {
+    response.destroy();
+  }
+  return { got, last };
+}
+
+/** What each booking's outcomes are, in order. */
+const byBooking = (ids: readonly string[]) =>
+  Object.fromEntries(
+    Object.entries(Object.groupBy(ids, (id) => id.split(".")[0] ?? "")).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  );
+
+test("clients that hang up at random and go on where they were see the exact log, by stream and by cursor", async () => {
+  const seed = 7;
+  const random = createRandom(seed);
+  const first = await take(0, undefined, "?after=");
+  const events = Array.from({ length: 900 }, (_, index) => anOutcome(`s${index % 90}`, Math.floor(index / 90) + 1));
+  const expected = events.map(({ id }) => id);
+  const publishing = (async () => {
+    for (let from = 0; from < events.length; from += 30) {
+      await append(redis, shards, events.slice(from, from + 30));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  })();
+
+  const streamed: string[] = [];
+  let last = first.last;
+  let connections = 0;
+  while (streamed.length < expected.length) {
+    const taken = await take(Math.min(random.whole(1, 60), expected.length - streamed.length), last);
+    streamed.push(...taken.got);
+    last = taken.last;
+    connections += 1;
+  }
+  await publishing;
+  expect(streamed).toHaveLength(expected.length);
+  expect(byBooking(streamed)).toEqual(byBooking(expected));
+  expect(connections).toBeGreaterThan(10);
+
+  const api = createApiClient(baseUrl, OPS);
+  const paged: string[] = [];
+  let after = first.last;
+  for (let hasMore = true; hasMore; ) {
+    const { body } = await api("GET", `/api/outcomes?limit=${random.whole(1, 80)}&after=${after}`);
+    // Now and then an answer is lost on its way: the client asks again with the cursor that it has.
+    if (random.next() < 0.2) continue;
+    paged.push(...body.outcomes.map(({ id }: { id: string }) => id));
+    ({ next: after, hasMore } = body);
+  }
+  expect(byBooking(paged)).toEqual(byBooking(expected));
+  expect(new Set(paged).size).toBe(expected.length);
+});
+
+test("a client gets outcomes as they are published, of the types that it wants", async () => {
+  const taking = take(2, undefined, "?type=booking.canceled");
+  await until("the stream is open", async () => {
+    await append(redis, shards, [anOutcome("x"), anOutcome("y", 1, { type: "booking.canceled" })]);
+    return await Promise.race([taking.then(() => true), new Promise((resolve) => setTimeout(resolve, 50, false))]);
+  });
+  expect((await taking).got).toEqual(["y.1", "y.1"]);
+});
+
+test("a client that takes nothing is cut off, and not buffered for without end", async () => {
+  const response = await open(undefined, "?after=");
+  response.pause();
+  const events = Array.from({ length: 500 }, (_, index) => ({
+    ...anOutcome(`z${index}`),
+    filler: "x".repeat(100_000),
+  }));
+  for (let from = 0; from < events.length; from += 50) await append(redis, shards, events.slice(from, from + 50));
+  const rss = async () => {
+    const [, kilobytes = "0"] = /VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${worker.pid}/status`, "utf8")) ?? [];
+    return Number(kilobytes) / 1_024;
+  };
+  const before = await rss();
+  await worker.untilLogged("cut off a client that takes nothing", 45_000);
+  expect((await rss()) - before).toBeLessThan(60);
+  let taken = 0;
+  response.on("data", (chunk: Buffer) => {
+    taken += chunk.length;
+  });
+  await once(response, "close");
+  expect(taken).toBeLessThan(25_000_000);
+}, 90_000);
+
+test("stopping the worker ends its streams at once", async () => {
+  const response = await open();
+  response.resume();
+  const ended = once(response, "close");
+  const from = Date.now();
+  await worker.end();
+  await ended;
+  expect(Date.now() - from).toBeLessThan(15_000);
+  expect((await worker.exited).code).toBe(0);
+});
