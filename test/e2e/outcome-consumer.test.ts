@@ -6,6 +6,7 @@ import {
   type OutcomeEvent,
 } from "@calendly-worker/core/outcomes";
 import { toCursor } from "@calendly-worker/core/outcomes/cursor";
+import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
 import { readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
@@ -258,6 +259,51 @@ test("Redis going away and coming back loses nothing", async () => {
   await server.restart();
   await publish(anOutcome("b"));
   await until("the next one is handled", () => handled.includes("b.1"), { deadlineMs: 20_000 });
+});
+
+test("whom the generated line of Redis' ACL lets in reaches the outcomes and nothing else", async () => {
+  const [command = "", ...line] = groupAcl("crm", shards).replace("PASSWORD", "secret").split(" ");
+  const selector = line.findIndex((part) => part.startsWith("("));
+  await redis.call(command, ...line.slice(0, selector), line.slice(selector).join(" "));
+  await redis.set("{calendly:0}:booking:x", "somebody's");
+  const own = await connectRedis(server.url.replace("redis://", "redis://crm:secret@"));
+  try {
+    await publish(anOutcome("a"), anOutcome("bad"));
+    const errors: unknown[] = [];
+    const { consumer, handled } = consume({
+      redis: own,
+      maxAttempts: 2,
+      onOutcome: async ({ id }) => {
+        if (id === "bad.1") throw new Error("bad");
+        handled.push(id);
+      },
+      onError: (error) => errors.push(String(error)),
+    });
+    const letters = async () => (await readDeadLetters(redis, shards.first, "crm")).length === 1;
+    await until("both are done with", async () => handled.includes("a.1") && (await letters()));
+    expect(await consumer.lag()).toHaveLength(1);
+    await consumer.stop();
+    expect(errors.filter((error) => error !== "Error: bad")).toEqual([]);
+
+    const stream = outcomeStreamKey(shards.first);
+    for (const refused of [
+      () => own.get("{calendly:0}:booking:x"),
+      () => own.xadd(stream, "*", "id", "forged"),
+      () => own.xtrim(stream, "MAXLEN", 0),
+      () => own.del(stream),
+      () => own.hset("{calendly:0}:deployment", "shards", "5"),
+      () => own.eval("return redis.call('DEL', KEYS[1])", 1, stream),
+      () => own.eval("return redis.call('GET', '{calendly:0}:booking:x')", 0),
+      () => own.keys("*"),
+      () => own.flushall(),
+      () => own.config("GET", "*"),
+    ]) {
+      await expect(refused()).rejects.toThrow(/permission|can't|ACL/i);
+    }
+  } finally {
+    disconnect(own);
+    await redis.call("ACL", "DELUSER", "crm");
+  }
 });
 
 test.each([

@@ -1,11 +1,11 @@
 import { createOutcomeConsumer } from "@calendly-worker/core/outcomes";
-import { matches } from "@calendly-worker/core/outcomes/outcome-filter";
+import { matches, type OutcomeFilter } from "@calendly-worker/core/outcomes/outcome-filter";
 import { type Consumer, createConsumer, type JobHandler } from "@calendly-worker/core/queues/consumer";
 import { pushesTo } from "@calendly-worker/core/queues/contracts";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
-import type { DestinationStore } from "@calendly-worker/core/store/destinations";
+import type { Destination, DestinationStore } from "@calendly-worker/core/store/destinations";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 
 /** Hands outcomes on to the queues of destinations, and works on those queues. */
@@ -44,14 +44,17 @@ export function startPushing(ports: {
     whenExpired: "continue",
     async onOutcome(event, { shard, streamId }) {
       const publishedAt = Number(streamId.split("-")[0]);
-      for (const { id: destinationId, createdAt, types, eventTypes, hosts, ordered } of await destinations.all()) {
-        const filter = { types: types ?? undefined, eventTypes: eventTypes ?? undefined, hosts: hosts ?? undefined };
-        if (publishedAt < createdAt || !matches(event, filter)) continue;
-        const { id, type, subject } = event;
-        const push = { destinationId, shard, streamId, id, type, subject };
-        if (ordered) await destinations.line.join(destinationId, subject, queues.jobId(push));
-        await queues.add(push);
-      }
+      const wanting = (await destinations.all()).filter(
+        (destination) => publishedAt >= destination.createdAt && matches(event, filterOf(destination)),
+      );
+      await Promise.all(
+        wanting.map(async ({ id: destinationId, ordered }) => {
+          const { id, type, subject } = event;
+          const push = { destinationId, shard, streamId, id, type, subject };
+          if (ordered) await destinations.line.join(destinationId, subject, queues.jobId(push));
+          await queues.add(push);
+        }),
+      );
     },
     onError: (err) => log.warn({ err }, "could not hand outcomes on to destinations, trying again"),
   });
@@ -92,4 +95,8 @@ export function startPushing(ports: {
       ]);
     },
   };
+}
+
+function filterOf({ types, eventTypes, hosts }: Destination): OutcomeFilter {
+  return { types: types ?? undefined, eventTypes: eventTypes ?? undefined, hosts: hosts ?? undefined };
 }

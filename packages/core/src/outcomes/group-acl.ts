@@ -1,60 +1,29 @@
 import { deploymentKey, outcomeGroupPrefix, outcomeStreamKey, outcomesTrimmedKey, type Shards } from "../redis/keys.ts";
 
-/** What a consumer of the library asks of Redis, and nothing else. */
+/** What the library asks of Redis about the outcomes and the group's own keys. */
 const COMMANDS = [
-  "ping",
-  "info",
-  "hello",
-  "auth",
-  "client|setname",
-  "eval",
-  "evalsha",
-  "multi",
-  "exec",
-  "time",
-  "get",
-  "set",
-  "del",
-  "hget",
-  "hgetall",
-  "hincrby",
-  "hdel",
-  "zadd",
-  "zrem",
-  "zcard",
-  "zremrangebyscore",
-  "xadd",
-  "xack",
-  "xautoclaim",
-  "xgroup|create",
-  "xgroup|setid",
-  "xinfo|groups",
-  "xpending",
-  "xrange",
-  "xread",
-  "xreadgroup",
-  "xrevrange",
+  ...["ping", "info", "hello", "auth", "client|setname", "eval", "evalsha", "multi", "exec", "time"],
+  ...["get", "hget", "hgetall", "hincrby", "hdel", "zadd", "zrem", "zcard", "zremrangebyscore"],
+  ...["xack", "xautoclaim", "xgroup|create", "xgroup|setid", "xinfo|groups", "xpending"],
+  ...["xrange", "xread", "xreadgroup", "xrevrange"],
 ];
 
+/** What it writes beside: on the group's own keys alone, so that nobody can add an outcome or take one away. */
+const OWN_COMMANDS = ["set", "del", "xadd", "eval", "evalsha"];
+
 /**
- * The line of Redis' ACL that lets the consumers of a group at the outcomes and at their own keys. It cannot keep them
- * from adding to the stream of outcomes: a rule of Redis names commands and keys apart from each other; so adding is
- * let through for the group's own dead letters by a selector.
+ * The line of Redis' ACL for the consumers of a group: the outcomes, the group's own keys, how many shards there are, and
+ * nothing else. Redis cannot keep the groups of one stream apart: a consumer could acknowledge for another group.
  */
 export function groupAcl(group: string, shards: Shards): string {
-  const streams = shards.all.flatMap((shard) => [`~${outcomeStreamKey(shard)}`]);
-  const read = [`%R~${deploymentKey}`, ...shards.all.map((shard) => `%R~${outcomesTrimmedKey(shard)}`)];
   const own = shards.all.map((shard) => `~${outcomeGroupPrefix(shard, group)}*`);
-  const shared = COMMANDS.filter((command) => !["xadd", "set", "del"].includes(command)).map(
-    (command) => `+${command}`,
-  );
-  const writing = ["+xadd", "+set", "+del", "+eval", "+evalsha"].join(" ");
+  const allowed = (commands: readonly string[]) => commands.map((command) => `+${command}`);
   return [
-    `ACL SETUSER ${group} on >PASSWORD resetchannels -@all`,
-    ...streams,
-    ...read,
+    `ACL SETUSER ${group} on >PASSWORD resetkeys resetchannels -@all`,
+    ...shards.all.flatMap((shard) => [`~${outcomeStreamKey(shard)}`, `~${outcomesTrimmedKey(shard)}`]),
     ...own,
-    ...shared,
-    `(${writing} ${own.join(" ")})`,
+    `%R~${deploymentKey}`,
+    ...allowed(COMMANDS),
+    `(${[...allowed(OWN_COMMANDS), ...own].join(" ")})`,
   ].join(" ");
 }
