@@ -7,10 +7,6 @@ import { scopeOf } from "@calendly-worker/core/config/scope";
 import { webhookUrlOf } from "@calendly-worker/core/config/webhook-url";
 import { listen } from "@calendly-worker/core/lifecycle/http-server";
 import { runApp } from "@calendly-worker/core/lifecycle/run-app";
-import { createOutcomeFeed } from "@calendly-worker/core/outcomes/feed";
-import { createDestinationManager } from "@calendly-worker/core/outcomes/manage-destinations";
-import { createPusher } from "@calendly-worker/core/outcomes/push-request";
-import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
 import { type Consumer, createConsumer } from "@calendly-worker/core/queues/consumer";
 import {
   BANDS,
@@ -23,7 +19,6 @@ import {
   sweeps,
 } from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
-import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { createQueueLoadReader } from "@calendly-worker/core/queues/queue-load";
 import { keepOneAtATime, keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
@@ -36,7 +31,6 @@ import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
-import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
 import { createExpectations } from "@calendly-worker/core/store/expectations";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
@@ -54,11 +48,11 @@ import { createTestDeliveries } from "@calendly-worker/core/store/test-deliverie
 import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { createMetrics, type Metrics } from "@calendly-worker/core/telemetry/metrics";
-import { createAuthenticate } from "./access.ts";
 import { createAdmission } from "./admit.ts";
 import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
 import { createHealth, type Health } from "./health.ts";
+import { serveInternalServices } from "./internal-services.ts";
 import { askForConferenceLink } from "./jobs/ask-for-conference-link.ts";
 import { askForLate } from "./jobs/ask-for-late.ts";
 import { checkCredentials } from "./jobs/check-credentials.ts";
@@ -69,11 +63,8 @@ import { guardSubscription } from "./jobs/guard-subscription.ts";
 import { lookAfterUnfinished } from "./jobs/look-after-unfinished.ts";
 import { maintain, type Task } from "./jobs/maintain.ts";
 import { publishAllHistory } from "./jobs/publish-history.ts";
-import { pushOutcome } from "./jobs/push-outcome.ts";
 import { sweepJob } from "./jobs/sweep.ts";
 import { trimOutcomes } from "./jobs/trim-outcomes.ts";
-import { startPushing } from "./pushing.ts";
-import { apiRoutes } from "./routes/api.ts";
 import { schedulesOf, type TaskName } from "./schedules.ts";
 import { createSweep } from "./sweep.ts";
 import { sweepAfterDark } from "./sweep-after-dark.ts";
@@ -87,7 +78,6 @@ const CACHE_LOAD_MS = 5_000;
 /** The next days' comparison is not to wait for that of all later ones. */
 const SWEEP_SLICE_MS = 30_000;
 const PROBE_DEADLINE_MS = 1_000;
-const PUSH_TIMEOUT_MS = 10_000;
 
 await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   const shards = createShards(config.CALENDLY_SHARDS);
@@ -112,7 +102,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   }
 
   let health: (() => Promise<Health>) | undefined;
-  let api: ReturnType<typeof apiRoutes> | undefined;
+  let api: ReturnType<typeof serveInternalServices> | undefined;
   let metrics: Metrics | undefined;
   const app = createApp({
     isReady,
@@ -358,48 +348,18 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     createConsumer({ ...alone, contract: sweeps, handle: sweepJob({ compare, publishHistory }) }),
   );
   const instance = newInstance("worker");
-  const destinations = createDestinationStore(redis, now);
-  const pushQueues = lifecycle.own("push queues", createPushQueues({ redis, shard: shards.first, log }), (queues) =>
-    queues.close(),
-  );
-  const guard = createTargetGuard(config.CALENDLY_DESTINATION_ALLOW ?? []);
-  const pusher = lifecycle.own("pusher", createPusher({ guard, timeoutMs: PUSH_TIMEOUT_MS, now }), (open) =>
-    open.close(),
-  );
-  const pushing = startPushing({
-    ...consuming,
-    shards,
-    instance: instance.id,
-    destinations,
-    queues: pushQueues,
-    handle: pushOutcome({ redis, shards, destinations, queues: pushQueues, pusher, notices, now }),
-  });
-  lifecycle.own("pushing", pushing, (open) => open.close(config.SHUTDOWN_DEADLINE * 1_000));
-
-  // Whoever asks wants an answer now, also while Redis is away.
-  const asked = createBookingStore({ redis: probe, shards, retentionDays, referenceField, now });
-  const search = createBookingSearch({ redis: probe, shards, bookings: asked, referenceField });
-  const feed = lifecycle.own("outcome feed", createOutcomeFeed(connectWorker(config.REDIS_URL, log), shards), (open) =>
-    open.close(),
-  );
-  api = apiRoutes({
-    redis: probe,
-    shards,
-    bookings: asked,
-    search,
-    eventTypes,
-    expectations: createExpectations({ redis: probe, shards, search, retentionDays, now }),
-    destinations: createDestinationManager({
-      destinations: createDestinationStore(probe, now),
-      queues: pushQueues,
-      guard,
-      now,
-    }),
-    feed,
-    authenticate: createAuthenticate({ ops: config.OPS_API_TOKEN, consumers: config.CALENDLY_CONSUMER_TOKENS ?? [] }),
-    referenceField,
+  api = serveInternalServices({
+    config,
+    lifecycle,
     log,
-    signal: lifecycle.signal,
+    shards,
+    redis,
+    probe,
+    consuming,
+    instance: instance.id,
+    notices,
+    eventTypes,
+    now,
   });
   await announce(redis, instance);
   const telling = setInterval(() => {

@@ -7,10 +7,12 @@ interface Json {
   readonly json?: true;
 }
 
+type Listed = readonly string[] | "all";
+
 interface Filters {
-  readonly types?: string[] | null;
-  readonly eventTypes?: string[] | null;
-  readonly hosts?: string[] | null;
+  readonly types?: Listed;
+  readonly eventTypes?: Listed;
+  readonly hosts?: Listed;
   readonly ordered?: boolean;
   readonly concurrency?: number;
 }
@@ -65,7 +67,7 @@ function addCommand({ open, say, note }: CommandPorts): Command {
     .option("--json", "print JSON")
     .action(async (url: string, { json, ...filters }: Filters & Json) => {
       const { destinations } = await open();
-      const wanted = newDestination.safeParse({ url, ...filters });
+      const wanted = newDestination.safeParse({ url, ...withoutAll(filters) });
       if (!wanted.success)
         throw new Error(wanted.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"));
       const added = await destinations.add(wanted.data);
@@ -84,7 +86,7 @@ function changeCommand({ open, say }: CommandPorts): Command {
     .option("--json", "print JSON")
     .action(async (id: string, { json, ...changes }: Filters & Json & { url?: string }) => {
       const { destinations } = await open();
-      const wanted = changedDestination.safeParse(changes);
+      const wanted = changedDestination.safeParse(withoutAll(changes));
       if (!wanted.success)
         throw new Error(wanted.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"));
       const changed = await there(id, destinations.change(id, wanted.data));
@@ -176,20 +178,25 @@ function redeliverCommand({ open, say }: CommandPorts): Command {
 /** Options that say what a destination gets. */
 function filtering(command: Command): Command {
   return command
-    .option("--types <types>", "types of outcomes, separated by commas; `all` for all", listOrAll)
-    .option("--event-types <event types>", "URIs or ids, separated by commas; `all` for all", listOrAll)
-    .option("--hosts <users>", "URIs or ids, separated by commas; `all` for all", listOrAll)
+    .option("--types <types>", "types of outcomes, separated by commas, or all (default)", listOrAll)
+    .option("--event-types <event types>", "URIs or ids, separated by commas, or all (default)", listOrAll)
+    .option("--hosts <users>", "URIs or ids, separated by commas, or all (default)", listOrAll)
     .option("--ordered", "an outcome waits for the one before it of the same booking")
     .option("--no-ordered", "it does not (default)")
     .option("--concurrency <requests>", "requests at once, 1 to 100 (default: 5)", wholeOf);
 }
 
-function listOrAll(text: string): string[] | null {
-  if (text === "all") return null;
+/** Commander takes null for nothing given, so that "all" is turned into it later. */
+function listOrAll(text: string): Listed {
+  if (text === "all") return text;
   const items = text.split(",").map((item) => item.trim());
   if (items.some((item) => item === ""))
     throw new InvalidArgumentError("expected names separated by commas, or `all`.");
   return items;
+}
+
+function withoutAll(options: object): object {
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [name, value === "all" ? null : value]));
 }
 
 async function there<T>(id: string, found: Promise<T | undefined>): Promise<T> {

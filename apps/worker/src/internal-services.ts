@@ -1,0 +1,87 @@
+import type { Config } from "@calendly-worker/core/config/load";
+import type { Lifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
+import { createOutcomeFeed } from "@calendly-worker/core/outcomes/feed";
+import { createDestinationManager } from "@calendly-worker/core/outcomes/manage-destinations";
+import { createPusher } from "@calendly-worker/core/outcomes/push-request";
+import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
+import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
+import { connectWorker, type Redis } from "@calendly-worker/core/redis/connect";
+import type { Shards } from "@calendly-worker/core/redis/keys";
+import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
+import { createBookingStore } from "@calendly-worker/core/store/bookings";
+import { createDestinationStore } from "@calendly-worker/core/store/destinations";
+import type { EventTypes } from "@calendly-worker/core/store/event-types";
+import { createExpectations } from "@calendly-worker/core/store/expectations";
+import type { Notices } from "@calendly-worker/core/store/notices";
+import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { Router } from "express";
+import { createAuthenticate } from "./access.ts";
+import { pushOutcome } from "./jobs/push-outcome.ts";
+import { startPushing } from "./pushing.ts";
+import { apiRoutes } from "./routes/api.ts";
+
+const PUSH_TIMEOUT_MS = 10_000;
+
+/** Starts the pushing of outcomes to destinations, and gives the routes that internal services ask. A part of main.ts. */
+export function serveInternalServices(parts: {
+  readonly config: Config<"worker">;
+  readonly lifecycle: Lifecycle;
+  readonly log: Logger;
+  readonly shards: Shards;
+  readonly redis: Redis;
+  /** Its commands fail while Redis is away: whoever asks wants an answer now. */
+  readonly probe: Redis;
+  readonly consuming: { readonly lockMs: number; readonly stalledCheckMs: number };
+  readonly instance: string;
+  readonly notices: Notices;
+  readonly eventTypes: EventTypes;
+  readonly now: () => number;
+}): Router {
+  const { config, lifecycle, log, shards, redis, probe, notices, eventTypes, now } = parts;
+  const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
+  const referenceField = config.CALENDLY_REFERENCE_FIELD;
+  const guard = createTargetGuard(config.CALENDLY_DESTINATION_ALLOW ?? []);
+  const queues = lifecycle.own("push queues", createPushQueues({ redis, shard: shards.first, log }), (open) =>
+    open.close(),
+  );
+  const pusher = lifecycle.own("pusher", createPusher({ guard, timeoutMs: PUSH_TIMEOUT_MS, now }), (open) =>
+    open.close(),
+  );
+  const destinations = createDestinationStore(redis, now);
+  const pushing = startPushing({
+    ...parts.consuming,
+    redis,
+    shards,
+    instance: parts.instance,
+    destinations,
+    queues,
+    handle: pushOutcome({ redis, shards, destinations, queues, pusher, notices, now }),
+    log,
+  });
+  lifecycle.own("pushing", pushing, (open) => open.close(config.SHUTDOWN_DEADLINE * 1_000));
+
+  const bookings = createBookingStore({ redis: probe, shards, retentionDays, referenceField, now });
+  const search = createBookingSearch({ redis: probe, shards, bookings, referenceField });
+  const feed = lifecycle.own("outcome feed", createOutcomeFeed(connectWorker(config.REDIS_URL, log), shards), (open) =>
+    open.close(),
+  );
+  return apiRoutes({
+    redis: probe,
+    shards,
+    bookings,
+    search,
+    eventTypes,
+    expectations: createExpectations({ redis: probe, shards, search, retentionDays, now }),
+    destinations: createDestinationManager({
+      destinations: createDestinationStore(probe, now),
+      queues,
+      guard,
+      now,
+    }),
+    feed,
+    authenticate: createAuthenticate({ ops: config.OPS_API_TOKEN, consumers: config.CALENDLY_CONSUMER_TOKENS ?? [] }),
+    referenceField,
+    log,
+    signal: lifecycle.signal,
+  });
+}

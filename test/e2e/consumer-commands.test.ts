@@ -1,0 +1,105 @@
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards, groupDeadLettersKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { runCommand } from "../support/cli.ts";
+import { anOutcome, append, install } from "../support/outcome-stream.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis } from "../support/shared-redis.ts";
+
+// What a person does with destinations and groups of consumers. No worker runs.
+
+const shards = createShards(1);
+let server: RedisServer;
+let redis: Redis;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+  await install(redis, shards);
+});
+afterAll(async () => {
+  disconnect(redis);
+  await server.stop();
+});
+
+const calendly = (...args: string[]) =>
+  runCommand(args, { REDIS_URL: server.url, CALENDLY_DESTINATION_ALLOW: "10.0.0.0/8" });
+const json = async (...args: string[]) => JSON.parse((await calendly(...args, "--json")).stdout);
+
+describe("destinations", () => {
+  test("are added, shown without their secrets, changed, paused, given another secret, and removed", async () => {
+    expect((await calendly("destinations", "list")).stdout).toBe("There is no destination.\n");
+    const added = await calendly(
+      "destinations",
+      "add",
+      "http://10.1.2.3/hook",
+      "--types",
+      "booking.canceled",
+      "--ordered",
+    );
+    expect(added.stdout).toMatch(
+      /booking\.canceled; in order\n {2}nothing delivered yet; 0 waiting, 0 dead letters\nwhsec_\S+\n$/,
+    );
+    expect(added.stderr).toContain("never again");
+    const [{ id }] = await json("destinations", "list");
+    expect(await json("destinations", "show", id)).toMatchObject({ url: "http://10.1.2.3/hook", concurrency: 5 });
+    const changed = await json("destinations", "change", id, "--types", "all", "--no-ordered", "--concurrency", "2");
+    expect(changed).toMatchObject({ types: null, ordered: false, concurrency: 2 });
+    expect((await calendly("destinations", "pause", id)).stdout).toContain("paused (by hand)");
+    expect((await json("destinations", "resume", id)).paused).toBeNull();
+    const rotated = await json("destinations", "rotate-secret", id, "--overlap", "60");
+    expect(rotated).toMatchObject({ secretCount: 2, secret: expect.stringMatching(/^whsec_/) });
+    expect(added.stdout).not.toContain(rotated.secret);
+    expect(JSON.stringify(await json("destinations", "list"))).not.toContain("whsec_");
+    expect((await calendly("destinations", "dead-letters", id)).stdout).toBe("There is no dead letter.\n");
+    expect((await calendly("destinations", "redeliver", id, "--all", "--dry-run")).stdout).toBe(
+      "0 would be pushed again.\n",
+    );
+    expect((await calendly("destinations", "remove", id)).stdout).toBe(`Removed ${id}\n`);
+    expect(await redis.keys(`*${id}*`)).toEqual([]);
+  });
+
+  test.each([
+    [["add", "http://127.0.0.1/"], /not a public address.*CALENDLY_DESTINATION_ALLOW=127\.0\.0\.1\/32/],
+    [["add", "http://localhost/"], /localhost, which leads to .*CALENDLY_DESTINATION_ALLOW=localhost/],
+    [["add", "ftp://example.com/"], /url: expected a URL that begins with https:\/\/ or http:\/\//],
+    [["add", "https://user:password@example.com/"], /without a user and a password/],
+    [["add", "http://10.1.2.3/", "--types", "booking.eaten"], /types\.0: .*booking\.confirmed/],
+    [["add", "http://10.1.2.3/", "--concurrency", "0"], /concurrency: /],
+    [["show", "nobody"], /there is no destination "nobody"/],
+    [["redeliver", "nobody"], /expected ids of outcomes, or --all/],
+  ])("%j is refused with what was expected", async (args, said) => {
+    const { status, stderr } = await calendly("destinations", ...args);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(said);
+  });
+});
+
+describe("groups of consumers", () => {
+  test("are listed with how far they are behind, and forgotten", async () => {
+    expect((await calendly("outcomes", "groups")).stdout).toBe("There is no group.\n");
+    await append(redis, shards, [anOutcome("a"), anOutcome("b")]);
+    await redis.xgroup("CREATE", outcomeStreamKey(shards.first), "crm", "0");
+    await redis.xreadgroup("GROUP", "crm", "reader", "COUNT", 1, "STREAMS", outcomeStreamKey(shards.first), ">");
+    expect((await calendly("outcomes", "groups")).stdout).toMatch(/^crm {2}1 unread, 1 pending, since \d{4}-.*Z\n$/);
+    await redis.xadd(
+      groupDeadLettersKey(shards.first, "crm"),
+      "*",
+      ...["stream_id", "1-0", "id", "x.confirmed", "type", "booking.confirmed", "subject", "x"],
+      ...["attempts", "10", "reason", "Error: no such customer"],
+    );
+    expect((await calendly("outcomes", "dead-letters", "crm")).stdout).toMatch(
+      /^x\.confirmed\n {2}Error: no such customer, given up \S+ after 10 tries; entry 1-0\n$/,
+    );
+    expect((await calendly("outcomes", "forget", "crm")).stdout).toBe("Forgot the group crm\n");
+    expect(await redis.keys("*crm*")).toEqual([]);
+    const again = await calendly("outcomes", "forget", "crm");
+    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining('there is no group "crm"')]);
+  });
+
+  test("get a line of Redis' ACL that Redis takes", async () => {
+    const { stdout } = await calendly("outcomes", "acl", "crm");
+    expect(stdout).toMatch(/^ACL SETUSER crm on >PASSWORD .*-@all/);
+    expect((await calendly("outcomes", "acl", "a b")).status).toBe(1);
+  });
+});
