@@ -284,3 +284,33 @@ describe("nine sick destinations", () => {
     expect(longest).toBeLessThan(10_000);
   });
 });
+
+test("two workers, one of them killed in the middle: each booking's outcomes arrive, in their order", async () => {
+  const second = startWorker(server.url, { OPS_API_TOKEN: OPS, CALENDLY_DESTINATION_ALLOW: "127.0.0.0/8" });
+  await second.untilLogged("taking jobs");
+  const { url, got } = await receive(async (res) => {
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
+    ok(res);
+  });
+  await add(url, { ordered: true, concurrency: 20 });
+  const events = Array.from({ length: 600 }, (_, index) => anOutcome(`k${index % 100}`, Math.floor(index / 100) + 1));
+  const publishing = (async () => {
+    for (let from = 0; from < events.length; from += 50) {
+      await publish(...events.slice(from, from + 50));
+      await until("some more have arrived", () => got.length > from / 2);
+    }
+  })();
+  await until("a third has arrived", () => got.length > 200, { deadlineMs: 30_000 });
+  second.signal("SIGKILL");
+  await second.exited;
+  await publishing;
+  const arrived = () => new Set(got.map(({ id }) => id)).size === events.length;
+  await until("all have arrived", arrived, { deadlineMs: 40_000 });
+  const first = [...new Set(got.map(({ id }) => id))];
+  for (let index = 0; index < 100; index++) {
+    const own = first.filter((id) => id.startsWith(`k${index}.`));
+    expect(own).toEqual(Array.from({ length: 6 }, (_, sequence) => `k${index}.${sequence + 1}`));
+  }
+  // What was under way when it was killed is sent again.
+  expect(got.length - events.length).toBeLessThanOrEqual(20);
+}, 120_000);

@@ -145,7 +145,7 @@ describe("while Redis is away", () => {
     // What is done at the start is done.
     await until("the first maintenance is over", () => {
       const ended = stack.worker.logs.filter((line) => line.msg === "job ended" && line["queue"] === "maintenance");
-      return ended.length === 3;
+      return ended.length === 4;
     });
     disconnect(stack.redis);
     await server.kill();
@@ -305,7 +305,7 @@ describe("a Redis that takes no writes", () => {
     // Two apps can find out; the schedules are there again.
     await until(
       "the schedules are back",
-      async () => (await stack.redis.zcard("{calendly:0}:maintenance:repeat")) === 3,
+      async () => (await stack.redis.zcard("{calendly:0}:maintenance:repeat")) === 4,
     );
     const invitee = newInvitee();
     await untilAnswered(stack.ingest.webhookUrl, createdBody(invitee));

@@ -65,11 +65,11 @@ function addCommand({ open, say, note }: CommandPorts): Command {
       "https:// or http://; loopback and private addresses only as CALENDLY_DESTINATION_ALLOW names them",
     )
     .option("--json", "print JSON")
+    .addHelpText("after", "\nWithout these options it gets all outcomes, in any order, with five requests at once.")
     .action(async (url: string, { json, ...filters }: Filters & Json) => {
       const { destinations } = await open();
       const wanted = newDestination.safeParse({ url, ...withoutAll(filters) });
-      if (!wanted.success)
-        throw new Error(wanted.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"));
+      if (!wanted.success) throw new Error(problemsOf(wanted.error.issues));
       const added = await destinations.add(wanted.data);
       if (json) return say(JSON.stringify(added));
       say(inWords(added));
@@ -87,8 +87,7 @@ function changeCommand({ open, say }: CommandPorts): Command {
     .action(async (id: string, { json, ...changes }: Filters & Json & { url?: string }) => {
       const { destinations } = await open();
       const wanted = changedDestination.safeParse(withoutAll(changes));
-      if (!wanted.success)
-        throw new Error(wanted.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"));
+      if (!wanted.success) throw new Error(problemsOf(wanted.error.issues));
       const changed = await there(id, destinations.change(id, wanted.data));
       say(json ? JSON.stringify(changed) : inWords(changed));
     });
@@ -178,12 +177,12 @@ function redeliverCommand({ open, say }: CommandPorts): Command {
 /** Options that say what a destination gets. */
 function filtering(command: Command): Command {
   return command
-    .option("--types <types>", "types of outcomes, separated by commas, or all (default)", listOrAll)
-    .option("--event-types <event types>", "URIs or ids, separated by commas, or all (default)", listOrAll)
-    .option("--hosts <users>", "URIs or ids, separated by commas, or all (default)", listOrAll)
+    .option("--types <types>", "types of outcomes, separated by commas; or: all", listOrAll)
+    .option("--event-types <event types>", "URIs or ids, separated by commas; or: all", listOrAll)
+    .option("--hosts <users>", "URIs or ids, separated by commas; or: all", listOrAll)
     .option("--ordered", "an outcome waits for the one before it of the same booking")
-    .option("--no-ordered", "it does not (default)")
-    .option("--concurrency <requests>", "requests at once, 1 to 100 (default: 5)", wholeOf);
+    .option("--no-ordered", "it does not")
+    .option("--concurrency <requests>", "requests at once, 1 to 100", wholeOf);
 }
 
 /** Commander takes null for nothing given, so that "all" is turned into it later. */
@@ -197,6 +196,10 @@ function listOrAll(text: string): Listed {
 
 function withoutAll(options: object): object {
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [name, value === "all" ? null : value]));
+}
+
+function problemsOf(issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]): string {
+  return issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n");
 }
 
 async function there<T>(id: string, found: Promise<T | undefined>): Promise<T> {

@@ -1,3 +1,6 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { ConfigError, loadConfig } from "./load.ts";
 
@@ -80,5 +83,35 @@ describe("a value that does not fit", () => {
     expect(message).toContain("CALENDLY_WEBHOOK_SIGNING_KEY: expected a value without white space");
     expect(message).toContain("REDIS_URL: expected a URL that begins with redis:// or rediss://");
     expect(message).not.toMatch(/two words|hunter2/);
+  });
+});
+
+describe("a secret in a file", () => {
+  const file = join(mkdtempSync(join(tmpdir(), "secret-")), "token");
+  writeFileSync(file, "0123456789abcdef\n");
+
+  test("is read from where its _FILE says", () => {
+    expect(loadConfig([], { OPS_API_TOKEN_FILE: file }).OPS_API_TOKEN).toBe("0123456789abcdef");
+    const { CALENDLY_CONSUMER_TOKENS: tokens } = loadConfig([], {
+      CALENDLY_CONSUMER_TOKENS_FILE: (() => {
+        writeFileSync(`${file}s`, "# who reads\ncrm 0123456789abcdef\nbilling 0123456789abcdeg type-1\n");
+        return `${file}s`;
+      })(),
+    });
+    expect(tokens?.map(({ name }) => name)).toEqual(["crm", "billing"]);
+  });
+
+  test.each([
+    [
+      { OPS_API_TOKEN_FILE: "/nowhere/at-all" },
+      'OPS_API_TOKEN_FILE: the file "/nowhere/at-all" cannot be read (ENOENT)',
+    ],
+    [{ OPS_API_TOKEN_FILE: file, OPS_API_TOKEN: "another" }, "OPS_API_TOKEN and OPS_API_TOKEN_FILE are both set"],
+  ])("%j is refused", (environment, said) => {
+    expect(() => loadConfig([], environment)).toThrow(said);
+  });
+
+  test("is for secrets alone", () => {
+    expect(loadConfig([], { LOG_LEVEL_FILE: file }).LOG_LEVEL).toBe("info");
   });
 });

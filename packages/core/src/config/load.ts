@@ -74,7 +74,7 @@ function rawValueOf(name: string, spec: Variable, environment: Environment, prob
   try {
     return readFileSync(file, "utf8").trim();
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    const code = (error as NodeJS.ErrnoException).code ?? "unknown";
     problems.push(`${name}_FILE: the file ${JSON.stringify(file)} cannot be read (${code}).`);
     return undefined;
   }

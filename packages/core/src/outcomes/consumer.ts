@@ -7,6 +7,7 @@ import { justBefore, type Position, parseCursor } from "./cursor.ts";
 import type { OutcomeEvent } from "./outcome-event.ts";
 import { assertKept, beginning, newestOf } from "./read-stream.ts";
 import { type OutcomeContext, openShardSession, type ShardSession } from "./shard-session.ts";
+import { GOODBYE_MS, withinTime } from "./within-time.ts";
 
 export { CursorExpiredError, CursorInvalidError } from "./cursor.ts";
 export type { OutcomeEvent } from "./outcome-event.ts";
@@ -114,6 +115,7 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
     return copy;
   }
 
+  const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve()));
   const wait = (ms: number) => pause(ms, undefined, { signal: stopping.signal }).catch(() => {});
 
   /** Holds a shard whenever the group lets this consumer, and reads it meanwhile. */
@@ -132,12 +134,13 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
       }, leaseMs / 3);
       await closing;
       clearInterval(renewing);
-      await own.leave(holder, isEnding);
+      await withinTime(GOODBYE_MS, own.leave(holder, isEnding));
     }
 
     async function look(): Promise<void> {
       const askedAt = performance.now();
       const { isHeld, members } = await own.hold(holder, leaseMs, held.has(shard) || held.size < share);
+      if (stopping.signal.aborted) return;
       share = Math.ceil(shards.all.length / members);
       if (!isHeld) {
         held.delete(shard);
@@ -180,14 +183,15 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
 
     while (!stopping.signal.aborted) {
       try {
-        await look();
+        // With Redis away it never ends.
+        await Promise.race([look(), stopped]);
       } catch (error) {
         onError(error);
         await wait(REDIS_PAUSE_MS);
       }
       await wait(leaseMs / 3);
     }
-    await release(true, deadlineMs).catch(onError);
+    await release(true, deadlineMs);
   }
 
   async function shardsOf(): Promise<Shards> {
@@ -207,13 +211,19 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
     return position;
   }
 
-  async function consume(): Promise<void> {
+  /** The shards, with the group there in each of them. */
+  async function prepare(): Promise<Shards> {
     const shards = await shardsOf();
     const position = await positionOf(shards);
     for (const shard of shards.all) {
       await createGroupShard(redis, shard, group).ensure(position[shard.index] ?? "0-0");
     }
-    await Promise.all(shards.all.map((shard) => tend(shard, shards)));
+    return shards;
+  }
+
+  async function consume(): Promise<void> {
+    const shards = await Promise.race([prepare(), stopped]);
+    if (shards !== undefined) await Promise.all(shards.all.map((shard) => tend(shard, shards)));
   }
 
   return {

@@ -7,6 +7,7 @@ import { CursorExpiredError } from "./cursor.ts";
 import { createLanes, type Worked } from "./lanes.ts";
 import type { OutcomeEvent } from "./outcome-event.ts";
 import type { ReadOutcome } from "./parse-entry.ts";
+import { GOODBYE_MS, withinTime } from "./within-time.ts";
 
 /** What a handler is told beside the outcome. */
 export interface OutcomeContext {
@@ -173,12 +174,10 @@ export function openShardSession(ports: SessionPorts): ShardSession {
       isClosed = true;
       blocking.disconnect();
       const finished = lanes.close();
-      const timer = new AbortController();
-      const late = pause(deadlineMs, undefined, { signal: timer.signal }).catch(() => {});
-      await Promise.race([finished, late]);
-      timer.abort();
+      await withinTime(deadlineMs, finished);
       abort.abort();
-      await ended.catch(() => {});
+      // With Redis away its last command never ends.
+      await withinTime(GOODBYE_MS, ended);
     },
   };
 }
