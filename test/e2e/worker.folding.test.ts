@@ -54,6 +54,7 @@ describe("a booking", () => {
       subject: invitee.id,
       time: "2026-11-23T14:05:11.231744Z",
       datacontenttype: "application/json",
+      dataschema: "urn:calendly-worker:outcome:1",
       data: {
         booking: {
           id: invitee.id,
