@@ -1,7 +1,7 @@
 import { liveSecrets } from "@calendly-worker/core/outcomes/manage-destinations";
 import type { Pusher } from "@calendly-worker/core/outcomes/push-request";
 import { readOutcome } from "@calendly-worker/core/outcomes/read-stream";
-import type { JobHandler } from "@calendly-worker/core/queues/consumer";
+import type { JobContext, JobHandler } from "@calendly-worker/core/queues/consumer";
 import type { PushJob, pushesTo } from "@calendly-worker/core/queues/contracts";
 import { ImpossibleJobError } from "@calendly-worker/core/queues/errors";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
@@ -14,6 +14,8 @@ import type { Notices } from "@calendly-worker/core/store/notices";
 const FAILURES_TO_OPEN = 5;
 const FIRST_OPEN_MS = 5_000;
 const LONGEST_OPEN_MS = 600_000;
+/** After that one outcome alone finds out whether the destination is well again; the others look that often. */
+const PROBE_LOOK_MS = 1_000;
 /** Nobody may ask for a longer rest. */
 const LONGEST_RETRY_AFTER_MS = 86_400_000;
 
@@ -63,6 +65,13 @@ export function pushOutcome(ports: {
     await queues.hold(id, ms);
   }
 
+  async function lookAgainSoon(id: string): Promise<void> {
+    await queues.hold(id, PROBE_LOOK_MS);
+    // Whoever found out that it is still sick may have said so in between: its rest is the longer one.
+    const { openUntil = 0 } = await destinations.state(id);
+    if (openUntil > now()) await queues.hold(id, openUntil - now());
+  }
+
   async function pause({ id, url }: Destination, why: "gone" | "failing", said: string): Promise<void> {
     await destinations.setPaused(id, why);
     await queues.pause(id);
@@ -99,6 +108,24 @@ export function pushOutcome(ports: {
     if (destination.ordered && !(await isFirstInLine(push))) {
       return { result: "behind", againAfterMs: Math.min(FIRST_LOOK_MS * 2 ** Math.min(starts, 10), LONGEST_LOOK_MS) };
     }
+    const isProbe = (await destinations.state(destination.id)).failures >= FAILURES_TO_OPEN;
+    if (isProbe && !(await destinations.probe(destination.id))) {
+      await lookAgainSoon(destination.id);
+      return { result: "resting", againAfterMs: PROBE_LOOK_MS };
+    }
+    try {
+      return await send(push, destination, isLastAttempt, log);
+    } finally {
+      if (isProbe) await destinations.probed(destination.id);
+    }
+  };
+
+  async function send(
+    push: PushJob,
+    destination: Destination,
+    isLastAttempt: boolean,
+    log: JobContext["log"],
+  ): Promise<string> {
     const shard = shards.all[push.shard];
     const outcome = shard && (await readOutcome(redis, shard, push.streamId));
     if (outcome === undefined) {
@@ -131,5 +158,5 @@ export function pushOutcome(ports: {
         if (isLastAttempt) await leaveLine(push);
         throw new Error(pushed.reason);
     }
-  };
+  }
 }

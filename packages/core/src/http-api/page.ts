@@ -16,8 +16,8 @@ pre { overflow-x: auto; padding: 0.75rem; border: 1px solid var(--line); border-
 h1 { margin-bottom: 0; } h2 { margin-top: 3rem; border-bottom: 1px solid var(--line); }
 details { border: 1px solid var(--line); border-radius: 6px; margin: 0.6rem 0; padding: 0 0.9rem; }
 summary { cursor: pointer; padding: 0.55rem 0; } summary code { font-weight: 600; }
-table { border-collapse: collapse; width: 100%; } td, th { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem 0.3rem 0; border-bottom: 1px solid var(--line); }
-td { overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; margin-bottom: 1rem; } td, th { text-align: left; vertical-align: top; padding: 0.3rem 0.6rem 0.3rem 0; border-bottom: 1px solid var(--line); }
+td { overflow-wrap: break-word; } td code { white-space: nowrap; } pre { max-width: 48rem; }
 `;
 
 interface Operation {

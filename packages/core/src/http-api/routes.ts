@@ -59,11 +59,15 @@ const listBookings = defineRoute({
   access: "read",
   params: nothing,
   query: z.object({
-    status: z.enum(["active", "canceled"]).optional(),
+    status: z.enum(["active", "canceled"]).optional().meta({ description: "`active` or `canceled`." }),
     host: z.string().min(1).optional().meta({ description: "URI or id of a user at Calendly." }),
     eventType: z.string().min(1).optional().meta({ description: "URI or id." }),
     email: z.string().min(3).optional().meta({ description: "The invitee's e-mail address." }),
-    reference: z.string().min(1).optional(),
+    reference: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ description: "The tracking field that `CALENDLY_REFERENCE_FIELD` names." }),
     from: time.optional().meta({ description: "Events that start then or later." }),
     to: time.optional().meta({ description: "Events that start before." }),
     limit: limit(100, 50),

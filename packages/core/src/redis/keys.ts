@@ -109,6 +109,9 @@ export const destinationsKey = "{calendly:0}:destinations";
 /** Hash of how the pushing to a destination goes: `failures`, `failing_since`, `paused`, … No expiry. */
 export const destinationStateKey = (id: string) => `{calendly:0}:destination:${id}:state`;
 
+/** String: there while somebody finds out whether a destination that failed in a row is well again. Expires after 15 s. */
+export const destinationProbeKey = (id: string) => `{calendly:0}:destination:${id}:probe`;
+
 /** What begins the names of the lines of a destination. */
 export const pushLinePrefix = (destinationId: string) => `{calendly:0}:destination:${destinationId}:line:`;
 

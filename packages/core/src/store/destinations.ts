@@ -1,6 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
-import { destinationStateKey, destinationsKey, pushLineKey, pushLinePrefix } from "../redis/keys.ts";
+import {
+  destinationProbeKey,
+  destinationStateKey,
+  destinationsKey,
+  pushLineKey,
+  pushLinePrefix,
+} from "../redis/keys.ts";
 import { idsUnder } from "../redis/scan.ts";
 import { defineScript } from "./define-script.ts";
 
@@ -51,6 +57,9 @@ export interface DestinationStore {
   succeeded(id: string): Promise<void>;
   /** Gives the state after this failure. */
   failed(id: string, failure: string): Promise<Pick<DestinationState, "failures"> & { readonly failingSince: number }>;
+  /** Takes it on oneself to find out whether it is well again; false where somebody else does. */
+  probe(id: string): Promise<boolean>;
+  probed(id: string): Promise<void>;
   /** Nothing is pushed until then, in ms. */
   open(id: string, until: number): Promise<void>;
   setPaused(id: string, why: PauseReason | undefined): Promise<void>;
@@ -63,6 +72,8 @@ export interface DestinationStore {
   };
 }
 
+/** Longer than a request may take: then its sender is gone. */
+const PROBE_MS = 15_000;
 const LINE_MS = 60 * 86_400_000;
 
 const notePush = defineScript({
@@ -99,7 +110,7 @@ export function createDestinationStore(redis: Redis, now: () => number): Destina
     },
     async remove(id) {
       const removed = await redis.hdel(destinationsKey, id);
-      await redis.del(destinationStateKey(id));
+      await redis.del(destinationStateKey(id), destinationProbeKey(id));
       for await (const subject of idsUnder(redis, pushLinePrefix(id))) await redis.del(pushLineKey(id, subject));
       return removed > 0;
     },
@@ -119,6 +130,12 @@ export function createDestinationStore(redis: Redis, now: () => number): Destina
       await notePush(redis, { state: destinationStateKey(id) }, { failure: "", now: now() });
     },
     failed: (id, failure) => notePush(redis, { state: destinationStateKey(id) }, { failure, now: now() }),
+    async probe(id) {
+      return (await redis.set(destinationProbeKey(id), "1", "PX", PROBE_MS, "NX")) === "OK";
+    },
+    async probed(id) {
+      await redis.del(destinationProbeKey(id));
+    },
     async open(id, until) {
       await redis.hset(destinationStateKey(id), "open_until", until);
     },
