@@ -43,7 +43,8 @@ export async function streamOutcomes(
     try {
       await once(res, "drain", { signal: AbortSignal.any([signal, stall]) });
     } catch (error) {
-      if (stall.aborted) log.info({ stallMs: STALL_MS }, "cut off a client that takes nothing");
+      if (stall.aborted)
+        log.info({ stallMs: STALL_MS, bufferedBytes: res.writableLength }, "cut off a client that takes nothing");
       throw error;
     }
   }
@@ -51,9 +52,15 @@ export async function streamOutcomes(
   res.status(200).set({ "Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no" });
   res.flushHeaders();
   let position = from;
+  let saidAt = 0;
+  /** Where the client is, also when nothing comes that it wants: cut off now, it goes on from here, and misses nothing. */
+  async function sayCursor(): Promise<void> {
+    await send(`id: ${toCursor(position)}\nevent: cursor\ndata: {}\n\n`);
+    saidAt = performance.now();
+  }
   try {
-    // The cursor first: a client that is cut off before the first outcome goes on from here, and misses none.
-    await send(`retry: ${RETRY_MS}\nid: ${toCursor(position)}\n\n`);
+    await send(`retry: ${RETRY_MS}\n`);
+    await sayCursor();
     while (!signal.aborted) {
       const page = await readAfter(redis, shards, position, PAGE);
       for (const { event, position: after } of page) {
@@ -63,7 +70,7 @@ export async function streamOutcomes(
       }
       if (page.length > 0) continue;
       await feed.untilAfter(position, HEARTBEAT_MS, signal);
-      await send(": still here\n\n");
+      if (performance.now() - saidAt >= HEARTBEAT_MS) await sayCursor();
     }
   } catch {
     // Gone, too slow, or Redis is away: the client comes back with the last cursor that it got.

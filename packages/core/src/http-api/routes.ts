@@ -129,7 +129,7 @@ const streamOutcomes = defineRoute({
   tag: "Outcomes",
   summary: "Outcomes as they are published, as server-sent events",
   description:
-    "Each event's `id` is a cursor, its `event` the outcome's type, its `data` the outcome. A client that reconnects with `Last-Event-ID` goes on after it. Without that and `after` the stream begins now. A comment comes every 15 s; a client that takes nothing for 30 s is cut off.",
+    "Each event's `id` is a cursor, its `event` the outcome's type, its `data` the outcome. A client that reconnects with `Last-Event-ID` goes on after it. Without that and `after` the stream begins now. At the beginning, and then every 15 s, an event `cursor` says where you are; a client that takes nothing for 30 s is cut off.",
   access: "read",
   params: nothing,
   query: z.object({

@@ -214,8 +214,10 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
   /** The shards, with the group there in each of them. */
   async function prepare(): Promise<Shards> {
     const shards = await shardsOf();
-    const position = await positionOf(shards);
-    for (const shard of shards.all) {
+    const groups = (await Promise.all(shards.all.map((shard) => readGroups(redis, shard)))).flat();
+    const isThere = groups.filter((known) => known.group === group).length === shards.all.length;
+    const position = isThere ? [] : await positionOf(shards);
+    for (const shard of isThere ? [] : shards.all) {
       await createGroupShard(redis, shard, group).ensure(position[shard.index] ?? "0-0");
     }
     return shards;
