@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Webhook } from "standardwebhooks";
 import { createApiClient } from "../support/api-client.ts";
@@ -246,6 +247,21 @@ test("what was erased before it could be pushed is pushed no more", async () => 
   });
   expect(got).toHaveLength(1);
   expect((await show(id)).deadLetters).toBe(0);
+});
+
+test("what was dropped by age before it could be pushed is a dead letter, and not lost without a word", async () => {
+  const { url, got } = await receive(ok);
+  const { id } = await add(url);
+  await api("PATCH", `/api/destinations/${id}`, { isPaused: true });
+  await publish(anOutcome("a"));
+  await until("it waits", async () => (await show(id)).waiting === 1);
+  const now = () => Date.now() + 2 * 86_400_000;
+  await createOutcomeTrimmer({ redis, retentionDays: 1, maxAgeDays: 1, now }).trim(shards.first);
+  await api("PATCH", `/api/destinations/${id}`, { isPaused: false });
+  await until("it is given up", async () => (await show(id)).deadLetters === 1);
+  const { body } = await api("GET", `/api/destinations/${id}/dead-letters`);
+  expect(body.deadLetters[0].reason).toContain("dropped by age");
+  expect(got).toEqual([]);
 });
 
 describe("nine sick destinations", () => {

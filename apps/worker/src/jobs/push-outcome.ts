@@ -1,6 +1,7 @@
+import { compareStreamIds } from "@calendly-worker/core/outcomes/cursor";
 import { liveSecrets } from "@calendly-worker/core/outcomes/manage-destinations";
 import type { Pusher } from "@calendly-worker/core/outcomes/push-request";
-import { readOutcome } from "@calendly-worker/core/outcomes/read-stream";
+import { lastDropped, readOutcome } from "@calendly-worker/core/outcomes/read-stream";
 import type { JobContext, JobHandler } from "@calendly-worker/core/queues/consumer";
 import type { PushJob, pushesTo } from "@calendly-worker/core/queues/contracts";
 import { ImpossibleJobError } from "@calendly-worker/core/queues/errors";
@@ -127,10 +128,12 @@ export function pushOutcome(ports: {
     log: JobContext["log"],
   ): Promise<string> {
     const shard = shards.all[push.shard];
-    const outcome = shard && (await readOutcome(redis, shard, push.streamId));
+    if (shard === undefined) throw new ImpossibleJobError(`there is no shard ${push.shard}`);
+    const outcome = await readOutcome(redis, shard, push.streamId);
     if (outcome === undefined) {
       await leaveLine(push);
-      return "erased";
+      if (compareStreamIds(push.streamId, await lastDropped(redis, shard)) > 0) return "erased";
+      throw new ImpossibleJobError("the outcome was dropped by age before it could be pushed");
     }
     const pushed = await pusher.push({
       url: destination.url,

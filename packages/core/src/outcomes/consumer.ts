@@ -35,7 +35,7 @@ export interface OutcomeConsumerOptions {
   readonly concurrency?: number;
   /** Outcomes read and not finished, per shard: reading waits when there are as many. By default 200. */
   readonly maxInFlight?: number;
-  /** Tries before an outcome is put aside as a dead letter. By default 10: about 3 minutes. */
+  /** Tries before an outcome is put aside as a dead letter. By default 50: about half an hour. */
   readonly maxAttempts?: number;
   /** The wait before a try doubles from the first to the longest, in ms. By default 500 and 60,000. */
   readonly retry?: { readonly firstDelayMs: number; readonly longestDelayMs: number };
@@ -88,7 +88,7 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
   const leaseMs = positive("leaseMs", options.leaseMs ?? 15_000);
   const concurrency = positive("concurrency", options.concurrency ?? 10);
   const maxInFlight = positive("maxInFlight", options.maxInFlight ?? 200);
-  const maxAttempts = positive("maxAttempts", options.maxAttempts ?? 10);
+  const maxAttempts = positive("maxAttempts", options.maxAttempts ?? 50);
   const retry = { firstDelayMs: 500, longestDelayMs: 60_000, jitter: 0.5, ...options.retry };
   const holder = `${options.name ?? "consumer"}/${randomUUID()}`;
   const redis = copyOf(options.redis);
