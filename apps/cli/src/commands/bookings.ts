@@ -1,5 +1,6 @@
 import { type Booking, chainOf, holeOf } from "@calendly-worker/core/bookings/booking";
 import { lastInvitee } from "@calendly-worker/core/bookings/canonical-log";
+import { loggedOutcomes, statusOf } from "@calendly-worker/core/bookings/current";
 import { fieldValue } from "@calendly-worker/core/bookings/knowledge";
 import { Command, Option } from "commander";
 import type { CommandPorts, Installation } from "../installation.ts";
@@ -25,12 +26,18 @@ function showCommand({ open, say }: CommandPorts): Command {
       const all = reveal ? { all: booking } : {};
       if (json)
         return say(
-          JSON.stringify({ ...summaryOf(booking), version, chain: stepsOf(booking), ...toldOf(booking), ...all }),
+          JSON.stringify({
+            ...summaryOf(booking),
+            version,
+            chain: stepsOf(booking),
+            outcomes: loggedOutcomes(booking),
+            ...all,
+          }),
         );
       const { status, start, end, hole } = summaryOf(booking);
       say(`${booking.id}  ${status}, ${start} to ${end}${hole === null ? "" : `, the invitee ${hole} is missing`}`);
       for (const { id: invitee, start: at, state } of stepsOf(booking)) say(`  ${invitee}  ${at}  ${state}`);
-      for (const { id: outcome, isTold } of toldOf(booking).outcomes)
+      for (const { id: outcome, isTold } of loggedOutcomes(booking))
         say(`  ${outcome}${isTold ? "" : "  (history: told to nobody)"}`);
       if (reveal) say(JSON.stringify(booking, null, 2));
     });
@@ -72,7 +79,7 @@ function summaryOf(booking: Booking) {
   const [known] = [lastInvitee(booking) ?? Object.values(booking.invitees).at(-1)];
   return {
     id: booking.id,
-    status: booking.published.at(-1)?.endsWith(".canceled") ? "canceled" : "active",
+    status: statusOf(booking),
     start: known === undefined ? "unknown" : fieldValue(known.event.start),
     end: known === undefined ? "unknown" : fieldValue(known.event.end),
     eventType: known === undefined ? null : (fieldValue(known.event.eventType) ?? null),
@@ -88,8 +95,4 @@ function stepsOf(booking: Booking) {
     const state = known.rescheduled ? "rescheduled" : known.canceled ? "canceled" : "active";
     return { id, start: fieldValue(known.event.start), state };
   });
-}
-
-function toldOf({ published, registers, quiet }: Booking) {
-  return { outcomes: [...published, ...registers].map((id) => ({ id, isTold: !quiet.includes(id) })) };
 }

@@ -1,5 +1,6 @@
 import type { Booking } from "./booking.ts";
 import { canonicalLog, type Step } from "./canonical-log.ts";
+import { statusOf } from "./current.ts";
 import { isHistory, isNews, wokenSteps } from "./history.ts";
 import {
   bookingData,
@@ -119,7 +120,7 @@ function canonicalOutcome(step: Step, booking: Booking, sequence: number, tellin
 
 function registerOutcome(step: RegisterStep, booking: Booking, telling: Telling): Outcome {
   const { id, type, time, invitee, changed } = step;
-  const status = booking.published.at(-1)?.endsWith(".canceled") ? "canceled" : "active";
+  const status = statusOf(booking);
   const sequence = booking.published.length;
   const data = { booking: bookingData({ booking, status, sequence, invitee, telling }), ...sourceOf(telling) };
   const subject = booking.id;
