@@ -108,7 +108,10 @@ test("what happens while nothing can be delivered, past the disabling of the sub
     { deadlineMs: 100_000, everyMs: 500 },
   );
   for (let index = BOOKINGS - 10; index < BOOKINGS; index++) act(index);
-  await until("it is made anew", () => [...simulator.subscriptions.values()].some(({ url }) => url.endsWith("?g=1")));
+  // The guardian looks every second here, and soon has its share of a minute's budget: then it waits for the next one.
+  await until("it is made anew", () => [...simulator.subscriptions.values()].some(({ url }) => url.endsWith("?g=1")), {
+    deadlineMs: 75_000,
+  });
   await comeBack();
 
   await outcomes.untilThere(idsOfLogs(simulator.account), 120_000);
