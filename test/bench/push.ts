@@ -39,9 +39,10 @@ receiver.listen(0, "127.0.0.1");
 await once(receiver, "listening");
 const healthy = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`;
 
-const redisServer = await startRedis();
+const redisServer = await startRedis({ appendfsync: process.argv.includes("--always") ? "always" : "everysec" });
 const redis = await connectRedis(redisServer.url);
 const worker = startWorker(redisServer.url, {
+  LOG_LEVEL: "info",
   OPS_API_TOKEN: OPS,
   CALENDLY_DESTINATION_ALLOW: "127.0.0.0/8",
 });

@@ -31,8 +31,9 @@ export interface Pusher {
   close(): void;
 }
 
-/** What a destination says is not read further than this. */
+/** What a destination says beyond its status matters to nobody: it is not read further, nor longer, than this. */
 const MOST_READ_BYTES = 65_536;
+const MOST_READING_MS = 500;
 
 /** Never rejects. Redirects are not followed: where they lead is nobody's destination. */
 export function createPusher(ports: {
@@ -96,14 +97,20 @@ export function createPusher(ports: {
   };
 }
 
-/** Reads a short answer to its end, so that the connection can be used again, and a long one not at all. */
+/** Reads a short answer to its end, so that the connection can be used again; a long or slow one is cut off. */
 function drain(response: IncomingMessage): void {
-  let read = 0;
   response.on("error", () => {});
+  if (Number(response.headers["content-length"] ?? 0) > MOST_READ_BYTES) {
+    response.destroy();
+    return;
+  }
+  let read = 0;
   response.on("data", (chunk: Buffer) => {
     read += chunk.length;
     if (read > MOST_READ_BYTES) response.destroy();
   });
+  const slow = setTimeout(() => response.destroy(), MOST_READING_MS);
+  response.once("close", () => clearTimeout(slow));
 }
 
 /** Milliseconds that a `Retry-After` asks for: seconds or a date (RFC 9110, 10.2.3). */
