@@ -7,11 +7,14 @@ import {
 } from "@calendly-worker/core/outcomes";
 import { toCursor } from "@calendly-worker/core/outcomes/cursor";
 import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
+import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { createNotices } from "@calendly-worker/core/store/notices";
 import { readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { trimOutcomes } from "../../apps/worker/src/jobs/trim-outcomes.ts";
 import { anOutcome, append, install } from "../support/outcome-stream.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis } from "../support/shared-redis.ts";
@@ -220,6 +223,27 @@ test("what a group had read and not handled when it was dropped counts as missed
   await held.consumer.stop({ deadlineMs: 0 });
   await trimAfter(3);
   await expect(consume().ended).rejects.toMatchObject({ code: "cursor_expired" });
+});
+
+test("a group that lags is told of once a day from half the maximum age on, and once more when it has lost something", async () => {
+  await publish(anOutcome("a"));
+  await redis.xgroup("CREATE", outcomeStreamKey(shards.first), "crm", "0");
+  const trim = (days: number) =>
+    trimOutcomes({
+      shards,
+      trimmer: createOutcomeTrimmer({ redis, retentionDays: 1, maxAgeDays: 4, now: () => Date.now() + days * DAY_MS }),
+      notices: createNotices(redis, Date.now),
+      maxAgeDays: 4,
+    })({} as JobContext);
+  const notices = async () =>
+    (await redis.xrange("{calendly:0}:notices", "-", "+")).map(([, fields]) => `${fields[1]} ${fields[3]}`);
+  expect(await trim(1.9)).toBe("dropped 0");
+  expect(await notices()).toEqual([]);
+  expect(await trim(2.1)).toBe("dropped 0");
+  await trim(2.2);
+  expect(await notices()).toEqual(["outcomes.group_lagging crm"]);
+  expect(await trim(4.1)).toBe("dropped 1");
+  expect(await notices()).toEqual(["outcomes.group_lagging crm", "outcomes.group_lost crm"]);
 });
 
 test("stopping lets what is being handled end, and begins nothing more", async () => {
