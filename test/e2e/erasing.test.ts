@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { createShards } from "@calendly-worker/core/redis/keys";
+import { createShards, groupDeadLettersKey, lookupKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { lookupPrefix } from "@calendly-worker/core/store/lookups";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
@@ -78,6 +79,21 @@ test("a person is erased from everything that is kept, and nothing of what was k
   await stack.outcomes.untilThere([`${second.id}.rescheduled`, `${other.id}.confirmed`, `${panel.id}.confirmed`]);
   const quarantine = createQuarantine({ redis: stack.redis, shards: createShards(1), retentionDays: 90 });
   expect(await quarantine.count()).toBe(1);
+  // What a group of consumers has given up, and by what a booking is found.
+  const shard = createShards(1).first;
+  await stack.redis.xgroup("CREATE", outcomeStreamKey(shard), "crm", "$");
+  const letter = {
+    stream_id: "1-0",
+    id: "x",
+    type: "booking.confirmed",
+    subject: first.id,
+    reason: "Priya is unknown",
+  };
+  await stack.redis.xadd(groupDeadLettersKey(shard, "crm"), "*", ...Object.entries(letter).flat());
+  const found = async () => await stack.redis.zrangebylex(lookupKey(shard), ...byEmail);
+  const prefix = lookupPrefix("email", PRIYA.email);
+  const byEmail = [`[${prefix}`, `(${prefix}~`] as const;
+  expect(await found()).toHaveLength(1);
   expect((await everything()).toLowerCase()).toContain("priya");
 
   const { status, stdout, stderr } = run(["erase", "--json"], "priya.nair@acme-corp.example\n");
@@ -87,6 +103,7 @@ test("a person is erased from everything that is kept, and nothing of what was k
   const left = await everything();
   expect(left.toLowerCase()).not.toContain("priya");
   expect(left).toContain(OTHER.email);
+  expect(await found()).toEqual([]);
   expect(await quarantine.count()).toBe(0);
   expect(await idsAbout(first)).toEqual([`${first.id}.erased`]);
   const events = await stack.outcomes.all();

@@ -30,7 +30,11 @@ export function createAuthenticate(tokens: {
     const isOps = ops !== undefined && isSameSecret(given, ops);
     const consumer = consumers.filter(({ token }) => isSameSecret(given, token))[0];
     if (isOps) return { name: "ops", mayManage: true };
-    if (consumer === undefined) throw new ProblemError("token_unknown", "the bearer token is none that is configured");
+    if (consumer === undefined) {
+      const isAnySet = ops !== undefined || consumers.length > 0;
+      const none = "no token is configured: set OPS_API_TOKEN or CALENDLY_CONSUMER_TOKENS";
+      throw new ProblemError("token_unknown", isAnySet ? "the bearer token is none that is configured" : none);
+    }
     return { name: consumer.name, mayManage: false, eventTypes: consumer.eventTypes };
   };
 }
