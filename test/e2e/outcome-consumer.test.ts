@@ -11,7 +11,7 @@ import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
 import { createNotices } from "@calendly-worker/core/store/notices";
-import { readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
+import { createGroupShard, readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { trimOutcomes } from "../../apps/worker/src/jobs/trim-outcomes.ts";
@@ -244,6 +244,25 @@ test("a group that lags is told of once a day from half the maximum age on, and 
   expect(await notices()).toEqual(["outcomes.group_lagging crm"]);
   expect(await trim(4.1)).toBe("dropped 1");
   expect(await notices()).toEqual(["outcomes.group_lagging crm", "outcomes.group_lost crm"]);
+});
+
+test("only the one that holds the lease is given anything, and only it may give up", async () => {
+  const group = createGroupShard(redis, shards.first, "crm");
+  await group.ensure("0-0");
+  await publish(anOutcome("a"));
+  expect(await group.hold("reader", 60_000, true)).toEqual({ isHeld: true, members: 1 });
+  expect(await group.hold("late", 60_000, true)).toEqual({ isHeld: false, members: 2 });
+  expect(await group.read("late", 10)).toBeUndefined();
+  expect(await readGroups(redis, shards.first)).toMatchObject([{ unread: 1, pending: 0 }]);
+  const [outcome] = (await group.read("reader", 10)) ?? [];
+  if (outcome === undefined) throw new Error("nothing was read");
+  await group.giveUp("late", outcome, 1, "too late");
+  expect(await readDeadLetters(redis, shards.first, "crm")).toEqual([]);
+  expect(await readGroups(redis, shards.first)).toMatchObject([{ unread: 0, pending: 1 }]);
+  await group.leave("late", true);
+  expect(await group.hold("next", 60_000, true)).toMatchObject({ isHeld: false });
+  await group.leave("reader", true);
+  expect(await group.hold("next", 60_000, true)).toEqual({ isHeld: true, members: 1 });
 });
 
 test("stopping lets what is being handled end, and begins nothing more", async () => {
