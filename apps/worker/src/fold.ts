@@ -120,9 +120,11 @@ export function createFold(ports: {
         changedAt: changedAt(booking),
         origin,
       });
-      await noteInvitees(booking, merged.pending);
       const reference = referenceOf(booking, referenceField);
-      if (reference !== undefined) await expectations.complete(reference, booking.id);
+      await Promise.all([
+        noteInvitees(booking, merged.pending),
+        reference === undefined ? undefined : expectations.complete(reference, booking.id),
+      ]);
       await unfinished.ensureJobs(booking);
       for (const { id, type, subject } of [...outcomes, ...conflictOutcomes]) {
         log.info({ outcome: id, type, subject }, "published");
