@@ -252,9 +252,9 @@ test("only the one that holds the lease is given anything, and only it may give 
   await publish(anOutcome("a"));
   expect(await group.hold("reader", 60_000, true)).toEqual({ isHeld: true, members: 1 });
   expect(await group.hold("late", 60_000, true)).toEqual({ isHeld: false, members: 2 });
-  expect(await group.read("late", 10)).toBeUndefined();
+  expect(await group.read("late", "0-0", 10)).toBeUndefined();
   expect(await readGroups(redis, shards.first)).toMatchObject([{ unread: 1, pending: 0 }]);
-  const [outcome] = (await group.read("reader", 10)) ?? [];
+  const [outcome] = (await group.read("reader", "0-0", 10)) ?? [];
   if (outcome === undefined) throw new Error("nothing was read");
   await group.giveUp("late", outcome, 1, "too late");
   expect(await readDeadLetters(redis, shards.first, "crm")).toEqual([]);
@@ -263,6 +263,24 @@ test("only the one that holds the lease is given anything, and only it may give 
   expect(await group.hold("next", 60_000, true)).toMatchObject({ isHeld: false });
   await group.leave("reader", true);
   expect(await group.hold("next", 60_000, true)).toEqual({ isHeld: true, members: 1 });
+});
+
+test("what was read and never arrived, as the connection broke before the answer, is handled all the same", async () => {
+  const { handled } = consume();
+  await publish(anOutcome("a"));
+  await until("it is handled", () => handled.length === 1);
+  const stream = outcomeStreamKey(shards.first);
+  const { id, type, subject } = anOutcome("b");
+  const event = JSON.stringify(anOutcome("b"));
+  // In one step, so that the consumer itself does not get it.
+  await redis
+    .multi()
+    .xadd(stream, "*", "id", id, "type", type, "subject", subject, "event", event)
+    .xreadgroup("GROUP", "crm", "reader", "COUNT", 1, "STREAMS", stream, ">")
+    .exec();
+  await publish(anOutcome("c"));
+  await until("all are handled", () => handled.length === 3);
+  expect(handled).toEqual(["a.1", "b.1", "c.1"]);
 });
 
 test("stopping lets what is being handled end, and begins nothing more", async () => {

@@ -56,6 +56,8 @@ export function openShardSession(ports: SessionPorts): ShardSession {
   const { blocking, shard, group, holder, isHeld, maxInFlight } = ports;
   const abort = new AbortController();
   let isClosed = false;
+  /** Stream id of the last one that came. */
+  let after = "0-0";
   let tries: Map<string, number> = new Map();
   const lanes = createLanes<ReadOutcome>({ concurrency: ports.concurrency, work });
 
@@ -104,29 +106,14 @@ export function openShardSession(ports: SessionPorts): ShardSession {
     }
   }
 
-  async function takeUp(outcomes: readonly ReadOutcome[]): Promise<void> {
-    for (const outcome of outcomes) lanes.push(outcome.event.subject, outcome);
-    await lanes.untilFewerThan(maxInFlight);
-  }
-
-  /** First whatever the group has read and nobody has finished, in order. */
-  async function takeUpPending(): Promise<void> {
-    tries = new Map(await group.attempts());
-    let after = "0-0";
-    while (!isClosed) {
-      const page = await group.pending(after, maxInFlight);
-      const last = page.at(-1);
-      if (last === undefined) return;
-      await takeUp(page);
-      after = last.streamId;
-    }
-  }
-
+  /** First whatever the group has read and nobody has finished, in order, then what is new. */
   async function readOn(): Promise<void> {
     while (!isClosed) {
-      const page = await group.read(holder, Math.max(maxInFlight - lanes.size, 1));
+      const page = await group.read(holder, after, Math.max(maxInFlight - lanes.size, 1));
       if (page === undefined) return;
-      await takeUp(page);
+      for (const outcome of page) lanes.push(outcome.event.subject, outcome);
+      after = page.at(-1)?.streamId ?? after;
+      await lanes.untilFewerThan(maxInFlight);
       if (page.length > 0) continue;
       const last = await group.lastRead();
       if (!isClosed) await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", outcomeStreamKey(shard), last);
@@ -149,9 +136,11 @@ export function openShardSession(ports: SessionPorts): ShardSession {
     let isTakenOver = false;
     while (!isClosed) {
       try {
-        if (!isTakenOver) await goThrough(() => group.takeOver());
-        if (!isTakenOver) await takeUpPending();
-        isTakenOver = true;
+        if (!isTakenOver) {
+          await goThrough(() => group.takeOver());
+          tries = new Map(await group.attempts());
+          isTakenOver = true;
+        }
         return await goThrough(readOn);
       } catch (error) {
         if (isClosed) return;

@@ -53,10 +53,11 @@ export interface GroupShard {
   leave(holder: string, isEnding: boolean): Promise<void>;
   /** Makes all that the group has read and not acknowledged the reader's. Throws a CursorExpiredError where some is gone. */
   takeOver(): Promise<void>;
-  /** What is pending after a stream id, in order. */
-  pending(after: string, count: number): Promise<ReadOutcome[]>;
-  /** The next ones, pending from then on; undefined where another reads by now. Throws a CursorExpiredError. */
-  read(holder: string, count: number): Promise<ReadOutcome[] | undefined>;
+  /**
+   * The next ones after the last that the holder got (`0-0` for none): first what is pending already, then new ones, which
+   * are pending from then on. Undefined where another reads by now. Throws a CursorExpiredError.
+   */
+  read(holder: string, after: string, count: number): Promise<ReadOutcome[] | undefined>;
   /** Stream id of the last one that the group has read. */
   lastRead(): Promise<string>;
   /** Goes on after what was dropped. */
@@ -97,7 +98,7 @@ type Entry = [string, string[]];
 const readNext = defineScript({
   name: "read-outcomes",
   keys: ["outcomes", "lease", "trimmed"],
-  args: ["group", "reader", "holder", "count"],
+  args: ["group", "reader", "holder", "after", "count"],
   reply: (raw) => raw as ["lost"] | ["expired", string, string] | ["read", Entry[]],
 });
 
@@ -149,19 +150,9 @@ export function createGroupShard(redis: Redis, shard: Shard, group: string): Gro
       } while (cursor !== "0-0");
     },
 
-    async pending(after, count) {
-      const reply = (await redis.xreadgroup("GROUP", group, READER, "COUNT", count, "STREAMS", outcomes, after)) as
-        | [string, [string, string[] | null][]][]
-        | null;
-      const entries = reply?.[0]?.[1] ?? [];
-      const gone = entries.filter(([, fields]) => fields === null).map(([id]) => id);
-      if (gone.length > 0) await redis.xack(outcomes, group, ...gone);
-      return entries.flatMap(([id, fields]) => (fields === null ? [] : [parseEntry([id, fields])]));
-    },
-
-    async read(holder, count) {
+    async read(holder, after, count) {
       const keys = { outcomes, lease, trimmed: outcomesTrimmedKey(shard) };
-      const reply = await readNext(redis, keys, { group, reader: READER, holder, count });
+      const reply = await readNext(redis, keys, { group, reader: READER, holder, after, count });
       if (reply[0] === "expired") throw new CursorExpiredError(shard.index, reply[1], await oldestOf());
       return reply[0] === "lost" ? undefined : reply[1].map(parseEntry);
     },

@@ -6,6 +6,8 @@
 --   group     name
 --   reader    name under which outcomes are pending
 --   holder    the consumer
+--   after     id of the last one that the holder got; what is pending after it comes first: a reply was lost, or a reader
+--             before left it
 --   count     how many at most
 -- Replies {"lost"}; {"expired", last read, last dropped} where outcomes were dropped that the group has not read; else
 -- {"read", {id, {field, value …}} …}.
@@ -36,5 +38,18 @@ if dropped then
   end
 end
 
+local pending = redis.call('XREADGROUP', 'GROUP', group, reader, 'COUNT', count, 'STREAMS', outcomes, after)
+local left = {}
+for _, entry in ipairs(pending and pending[1][2] or {}) do
+  -- What was erased is nobody's any more.
+  if entry[2] then
+    left[#left + 1] = entry
+  else
+    redis.call('XACK', outcomes, group, entry[1])
+  end
+end
+if #left > 0 then
+  return { 'read', left }
+end
 local reply = redis.call('XREADGROUP', 'GROUP', group, reader, 'COUNT', count, 'STREAMS', outcomes, '>')
 return { 'read', reply and reply[1][2] or {} }
