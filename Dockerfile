@@ -46,10 +46,12 @@ USER node
 FROM runtime AS ingest
 COPY --from=dependencies /app/apps/ingest apps/ingest
 COPY --from=build /app/apps/ingest/dist apps/ingest/dist
-EXPOSE 3000
+# The metrics' port: its default is the loopback address too.
+ENV INGEST_METRICS_HOST=0.0.0.0
+EXPOSE 3000 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.INGEST_PORT || 3000}/readyz`, { signal: AbortSignal.timeout(4000) }).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--enable-source-maps", "apps/ingest/dist/main.js"]
+CMD ["node", "--enable-source-maps", "--import", "./packages/core/dist/telemetry/start-tracing.js", "apps/ingest/dist/main.js"]
 
 FROM runtime AS worker
 # Its default is the loopback address, which nothing outside the container would reach. Publish the port with care.
@@ -59,4 +61,4 @@ COPY --from=build /app/apps/worker/dist apps/worker/dist
 EXPOSE 3001
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.WORKER_PORT || 3001}/readyz`, { signal: AbortSignal.timeout(4000) }).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--enable-source-maps", "apps/worker/dist/main.js"]
+CMD ["node", "--enable-source-maps", "--import", "./packages/core/dist/telemetry/start-tracing.js", "apps/worker/dist/main.js"]

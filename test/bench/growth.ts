@@ -9,6 +9,7 @@ import { createExpectations } from "@calendly-worker/core/store/expectations";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createKnownEvents } from "@calendly-worker/core/store/known-events";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { untraced } from "@calendly-worker/core/telemetry/trace";
 import { createAdmission } from "../../apps/worker/src/admit.ts";
 import { createFold, type Fold } from "../../apps/worker/src/fold.ts";
 import { createUnfinished } from "../../apps/worker/src/unfinished.ts";
@@ -71,6 +72,8 @@ function foldOn(redis: Redis): Fold {
       now,
     }),
     admit: createAdmission({ bookings, scope: {}, retentionDays, now }),
+    measure: { folded: () => {}, published: () => {} },
+    trace: untraced,
     referenceField,
     publishFrom: () => 0,
   });

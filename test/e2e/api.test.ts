@@ -8,7 +8,7 @@ import { createApiClient } from "../support/api-client.ts";
 import { canceledBody, createdBody, type Invitee, newInvitee } from "../support/bookings.ts";
 import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { type Stack, startStack } from "../support/stack.ts";
+import { type Stack, scrape, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const OPS = "ops-token-of-the-tests";
@@ -246,7 +246,7 @@ describe("expectations", () => {
       return found.body.bookingId !== null && found.body;
     });
     expect(late).toMatchObject({ state: "expired", bookingId: person.id });
-    const metrics = await (await fetch(`${baseUrl}/metrics`)).text();
+    const metrics = await scrape(baseUrl);
     expect(metrics).toContain('calendly_expectations{state="expired"} 1');
     expect(metrics).toMatch(/calendly_outcomes_group_lag_seconds\{group="push",shard="0"\} \d/);
   });
@@ -254,14 +254,14 @@ describe("expectations", () => {
 
 describe("the OpenAPI document", () => {
   test("passes a public validator", async () => {
-    const { body } = await createApiClient(baseUrl, undefined)("GET", "/api/openapi.json");
+    const { body } = await api("GET", "/api/openapi.json");
     expect(await new Validator().validate(structuredClone(body))).toMatchObject({ valid: true });
     const broken = { ...body, paths: { "/x": { get: { responses: 5 } } } };
     expect(await new Validator().validate(broken)).toMatchObject({ valid: false });
   });
 
   test("is served as a page that needs nothing from elsewhere", async () => {
-    const response = await fetch(`${baseUrl}/api/docs`);
+    const response = await fetch(`${baseUrl}/api/docs`, { headers: { authorization: `Bearer ${OPS}` } });
     const html = await response.text();
     expect(response.headers.get("content-security-policy")).toMatch(/^default-src 'none'; style-src 'sha256-[^']+';/);
     expect(html).toContain("GET /api/outcomes/stream");

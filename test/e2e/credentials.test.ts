@@ -196,11 +196,12 @@ describe("the schedules", () => {
 });
 
 describe("the health of the integration", () => {
-  test("tells everybody how it is, and those who may look why", async () => {
+  test("tells whoever has a token how it is, and those who may look why", async () => {
     const worker = await startOne();
     await until("there is a report", report);
-    expect(await health(worker.healthUrl)).toEqual({ status: 200, body: { status: "ok" } });
-    expect(await health(worker.healthUrl, "something-else")).toEqual({ status: 200, body: { status: "ok" } });
+    expect((await health(worker.healthUrl)).status).toBe(401);
+    expect((await health(worker.healthUrl, "something-else")).status).toBe(401);
+    expect(await health(worker.healthUrl, METRICS_TOKEN)).toEqual({ status: 200, body: { status: "ok" } });
     const { body } = await health(worker.healthUrl, OPS_TOKEN);
     expect(body).toMatchObject({
       status: "ok",

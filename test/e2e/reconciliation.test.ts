@@ -17,7 +17,7 @@ import { deliver } from "../support/deliveries.ts";
 import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis, silent } from "../support/shared-redis.ts";
-import { bodyOf, type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
+import { bodyOf, type OutcomeLog, openOutcomeLog, scrape, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const shards = createShards(1);
@@ -165,7 +165,7 @@ describe("a comparison", () => {
   test("tells Prometheus the ratio of what was missed", async () => {
     const worker = await startOne();
     const { url } = await worker.untilLogged("listening");
-    const metrics = async () => await (await fetch(`${url}/metrics`)).text();
+    const metrics = async () => await scrape(url);
     expect(await metrics()).not.toMatch(/^calendly_reconciliation_events\{/m);
     const { id } = book(2);
     simulator.account.cancel(id);
@@ -174,7 +174,10 @@ describe("a comparison", () => {
     expect(await metrics()).toMatch(/^calendly_reconciliation_missed\{band="near",event="invitee.canceled"\} 1$/m);
     book(3);
     await server.freeze();
-    expect((await fetch(`${url}/metrics`)).status).toBe(503);
+    const away = await metrics();
+    expect(away).not.toMatch(/^calendly_reconciliation_events\{/m);
+    expect(away).toMatch(/^calendly_redis_fit 0$/m);
+    expect(away).toMatch(/^calendly_fleet_read_errors_total [1-9]/m);
     await server.thaw();
     await compare("near");
     expect(await metrics()).toMatch(/^calendly_reconciliation_events\{band="near"\} 2$/m);

@@ -12,6 +12,15 @@ import { until } from "./until.ts";
 /** An address that refuses every connection: the API of those who ask nothing. */
 const NOBODY = "http://127.0.0.1:9";
 
+export const METRICS_TOKEN = "test-metrics-token-not-a-secret";
+
+/** What an app tells Prometheus at that address. */
+export async function scrape(baseUrl: unknown): Promise<string> {
+  const response = await fetch(`${String(baseUrl)}/metrics`, { headers: { authorization: `Bearer ${METRICS_TOKEN}` } });
+  if (response.status !== 200) throw new Error(`/metrics answered ${response.status}`);
+  return await response.text();
+}
+
 export const WEBHOOK_PATH = "/api/webhooks/calendly";
 
 export interface Ingest extends AppProcess {
@@ -25,6 +34,8 @@ export async function startIngest(redisUrl: string, variables: Variables = {}): 
     REDIS_URL: redisUrl,
     INGEST_HOST: "127.0.0.1",
     INGEST_PORT: "0",
+    INGEST_METRICS_PORT: "0",
+    METRICS_TOKEN,
     CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
     ...variables,
   });
@@ -41,6 +52,7 @@ export function startWorker(
   const settings = {
     REDIS_URL: redisUrl,
     WORKER_PORT: "0",
+    METRICS_TOKEN,
     LOG_LEVEL: "debug",
     WORKER_JOB_LOCK_DURATION: "1000",
     WORKER_STALLED_CHECK_INTERVAL: "500",

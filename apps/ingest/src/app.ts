@@ -1,4 +1,5 @@
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { Meter } from "@calendly-worker/core/telemetry/meter";
 import express, { type Express, type NextFunction, type Request, type Response } from "express";
 import type { Ports } from "./receive.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -12,6 +13,7 @@ export function createApp(
     readonly isReady: () => Promise<boolean>;
     /** Whether a token or a signing key needs somebody. */
     readonly isAdvised: () => Promise<boolean>;
+    readonly meter: Meter;
     readonly log: Logger;
   },
 ): Express {

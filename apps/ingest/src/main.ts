@@ -11,10 +11,12 @@ import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { ANNOUNCE_EVERY_MS, announce, leave, newInstance } from "@calendly-worker/core/store/instances";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
+import { createMeter } from "@calendly-worker/core/telemetry/meter";
 import { createApp } from "./app.ts";
 import { createIntake } from "./intake.ts";
 import { createKeyCoverage } from "./key-coverage.ts";
 import { createKeyUsage, type KeyUsage } from "./key-usage.ts";
+import { createMetricsApp } from "./metrics-app.ts";
 
 /** Leaves room within the two seconds after which a delivery must have been answered. */
 const REDIS_DEADLINE_MS = 1_500;
@@ -30,6 +32,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
     now: Date.now,
   });
 
+  const meter = createMeter("ingest");
   const shards = createShards(config.CALENDLY_SHARDS);
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
   const fitness = createFitness({ redis, shards, allowed: config.REDIS_ALLOW_UNSAFE ?? [], log });
@@ -51,6 +54,8 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
     verify,
     read: readDelivery,
     onDelivered: (key) => keyUsage?.count(key),
+    onLate: (result) => meter.count("lateDeliveries", { result }),
+    meter,
     enqueue: intake.enqueue,
     quarantine: intake.quarantine,
     hint: intake.hint,
@@ -72,6 +77,13 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const server = await listen(app, { host: config.INGEST_HOST, port: config.INGEST_PORT });
   lifecycle.own("http server", server, () => server.close(config.SHUTDOWN_DEADLINE * 1_000));
   log.info({ url: server.url, webhookPath: config.CALENDLY_WEBHOOK_ENDPOINT_PREFIX }, "listening");
+
+  meter.read(async (tell) => tell("redisFit", {}, (await fitness.isFit(REDIS_DEADLINE_MS)) ? 1 : 0));
+  const metricsApp = createMetricsApp({ meter, token: config.METRICS_TOKEN, log });
+  const metricsFace = { host: config.INGEST_METRICS_HOST, port: config.INGEST_METRICS_PORT };
+  const metricsServer = await listen(metricsApp, metricsFace);
+  lifecycle.own("metrics server", metricsServer, () => metricsServer.close(0));
+  log.info({ url: metricsServer.url }, "telling metrics");
 
   await untilReady(redis, lifecycle.signal);
   await fitness.untilFit(lifecycle.signal);

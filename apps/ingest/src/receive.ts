@@ -8,6 +8,8 @@ interface Genuine {
   /** The fact's identity, or `body/<sha256>`. */
   readonly id: string;
   readonly signedWith: KeyName;
+  /** What it told, or "unknown". */
+  readonly event: string;
 }
 
 /** How a delivery ended. Each kind has one HTTP status, see routes/webhook.ts. */
@@ -51,6 +53,8 @@ export interface Ports {
    * asked for it by now.
    */
   hint(fact: InviteeFact, signedAt: number, arrival: Arrival): Promise<"kept" | "confirmed">;
+  /** A genuine delivery is older than the window. */
+  onLate(result: Outcome["kind"]): void;
   readonly scope: Scope;
   readonly lateDeliveries: "refuse" | "defer";
 }
@@ -71,9 +75,10 @@ export async function receive(ports: Ports, request: Request): Promise<Outcome> 
   const { signature: _, ...rest } = request;
   const arrival = { ...rest, signedWith: verdict.key };
   try {
-    return verdict.kind === "late"
-      ? await receiveLate(ports, reading, arrival, verdict.signedAt)
-      : await receiveInTime(ports, reading, arrival);
+    if (verdict.kind === "genuine") return await receiveInTime(ports, reading, arrival);
+    const outcome = await receiveLate(ports, reading, arrival, verdict.signedAt);
+    ports.onLate(outcome.kind);
+    return outcome;
   } catch (err) {
     return { kind: "unavailable", err };
   }
@@ -85,8 +90,13 @@ function isOwn(reading: Reading): boolean {
   return reading.kind === "fact" && reading.test !== undefined;
 }
 
+function eventOf(reading: Reading): string {
+  if (reading.kind === "fact") return reading.job;
+  return reading.kind === "unhandled" ? reading.event : "unknown";
+}
+
 async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): Promise<Outcome> {
-  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith };
+  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith, event: eventOf(reading) };
   switch (reading.kind) {
     case "unhandled":
       return { kind: "ignored", ...genuine };
@@ -105,7 +115,7 @@ async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): 
  * again, such as the marking of a no-show, is left to ops.
  */
 async function receiveLate(ports: Ports, reading: Reading, arrival: Arrival, signedAt: number): Promise<Outcome> {
-  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith };
+  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith, event: eventOf(reading) };
   if (reading.kind === "unhandled") return { kind: "ignored", ...genuine };
   if (reading.kind === "fact" && reading.test !== undefined)
     return { kind: "refused", code: "timestamp_outside_window" };

@@ -12,9 +12,16 @@ const GRACE_MS = 10_000;
 const config = loadBoth();
 const log = createLogger({ app: "supervisor", level: config.LOG_LEVEL });
 const stopDeadlineMs = config.SHUTDOWN_DEADLINE * 1_000 + GRACE_MS;
+/** Does nothing unless tracing is switched on. */
+const TRACING = import.meta.resolve("@calendly-worker/core/telemetry/start-tracing");
 const programs = ["ingest", "worker"].map((name) => ({
   name,
-  args: ["--enable-source-maps", fileURLToPath(import.meta.resolve(`@calendly-worker/${name}/main`))],
+  args: [
+    "--enable-source-maps",
+    "--import",
+    TRACING,
+    fileURLToPath(import.meta.resolve(`@calendly-worker/${name}/main`)),
+  ],
 }));
 
 const supervisor = supervise(programs, RESTARTS, stopDeadlineMs, log);

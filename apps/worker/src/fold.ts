@@ -14,7 +14,9 @@ import type { Expectations } from "@calendly-worker/core/store/expectations";
 import type { HostTimes } from "@calendly-worker/core/store/host-times";
 import type { KnownEvents } from "@calendly-worker/core/store/known-events";
 import type { Quarantine } from "@calendly-worker/core/store/quarantine";
+import type { Trace } from "@calendly-worker/core/telemetry/trace";
 import type { Admit } from "./admit.ts";
+import type { FoldMeasure } from "./measure-fold.ts";
 import type { Unfinished } from "./unfinished.ts";
 
 /** How the folding of a fact ended. */
@@ -68,11 +70,14 @@ export function createFold(ports: {
   readonly quarantine: Quarantine;
   readonly unfinished: Unfinished;
   readonly admit: Admit;
+  readonly measure: FoldMeasure;
+  readonly trace: Trace;
   readonly referenceField: string;
   /** In ms: what happened before at Calendly is known, and told only where Calendly delivers it. */
   readonly publishFrom: () => number;
 }): Fold {
-  const { bookings, hostTimes, eventTypes, events, expectations, quarantine, unfinished, admit } = ports;
+  const { bookings, hostTimes, eventTypes, events, expectations, quarantine, unfinished, admit, measure, trace } =
+    ports;
   const { referenceField, publishFrom } = ports;
 
   /** Which booking a fact belongs to; where that is not known, it waits. */
@@ -102,7 +107,13 @@ export function createFold(ports: {
       let { version } = stored;
       const changed = JSON.stringify(booking) !== JSON.stringify(stored.booking);
       if (changed) {
-        const commit = await bookings.commit({ version, booking, outcomes });
+        const change = { version, booking, outcomes };
+        const commit = await trace("booking.commit", "booking", async (tag) => {
+          const result = await bookings.commit(change);
+          tag("commit.result", result);
+          tag("commit.outcomes", outcomes.length);
+          return result;
+        });
         if (commit === "erased") return "erased";
         if (commit === "conflict") {
           log.debug({ booking: bookingId }, "lost a race, folding again");
@@ -111,6 +122,7 @@ export function createFold(ports: {
         version += 1;
       }
 
+      if (outcomes.length > 0) measure.published(outcomes, origin, first.delivery);
       await settle(merged);
       const conflictOutcomes = await hostTimes.take({
         bookingId,
@@ -126,6 +138,7 @@ export function createFold(ports: {
         reference === undefined ? undefined : expectations.complete(reference, booking.id),
       ]);
       await unfinished.ensureJobs(booking);
+      measure.published(conflictOutcomes, origin, undefined);
       for (const { id, type, subject } of [...outcomes, ...conflictOutcomes]) {
         log.info({ outcome: id, type, subject }, "published");
       }
@@ -200,18 +213,28 @@ export function createFold(ports: {
     }
   }
 
+  async function takeUp(delivery: Delivery, context: Parameters<Fold["delivery"]>[1]): Promise<Folded> {
+    const admission = await admit(delivery);
+    if (admission.kind === "dropped") return admission.why;
+    const { fact } = admission;
+    if (fact.kind === "event_type") {
+      await eventTypes.forget(fact.eventType);
+      return "forgotten";
+    }
+    const bookingId = await bookingOf(fact, delivery);
+    if (bookingId === undefined) return "waiting";
+    return await foldInto(bookingId, { fact, delivery }, delivery.origin, context);
+  }
+
   return {
     async delivery(delivery, context) {
-      const admission = await admit(delivery);
-      if (admission.kind === "dropped") return admission.why;
-      const { fact } = admission;
-      if (fact.kind === "event_type") {
-        await eventTypes.forget(fact.eventType);
-        return "forgotten";
+      let result: Folded | "failed" = "failed";
+      try {
+        result = await takeUp(delivery, context);
+        return result;
+      } finally {
+        measure.folded(result, delivery.origin);
       }
-      const bookingId = await bookingOf(fact, delivery);
-      if (bookingId === undefined) return "waiting";
-      return await foldInto(bookingId, { fact, delivery }, delivery.origin, context);
     },
 
     async gone({ id }, context) {

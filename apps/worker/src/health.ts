@@ -1,9 +1,9 @@
 import type { Cache } from "@calendly-worker/core/calendly/cache";
 import { tokenState } from "@calendly-worker/core/calendly/credential-advice";
 import type { ApiGate } from "@calendly-worker/core/calendly/gate";
-import type { QueueLoad } from "@calendly-worker/core/queues/queue-load";
 import type { ApiBudget } from "@calendly-worker/core/store/api-budget";
 import type { Credentials } from "@calendly-worker/core/store/credentials";
+import type { QueueLoad } from "@calendly-worker/core/store/queue-load";
 import type { SubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import type { SweepRun } from "@calendly-worker/core/store/sweep-runs";
 import type { ProblemCode } from "./jobs/guard-subscription.ts";
@@ -72,7 +72,7 @@ export function createHealth(ports: {
     else if (tokens.some((token) => token.slot === "primary" && isDead(token))) reasons.push("token_failed_over");
     if (tokens.some(({ state }) => state === "approaching_limit")) reasons.push("token_approaching_limit");
     if (left.isUsedUp) reasons.push("api_budget_used_up");
-    if ((load.oldestWaitingMs ?? 0) > OLD_DELIVERY_MS) reasons.push("deliveries_pile_up");
+    if ((load.oldestJobMs ?? 0) > OLD_DELIVERY_MS) reasons.push("deliveries_pile_up");
     if (load.isPaused) reasons.push("deliveries_paused");
     const problems = subscription?.problems ?? [];
     reasons.push(...new Set(problems.map(({ code }) => REASON_OF[code as ProblemCode])));

@@ -1,21 +1,30 @@
+import type { ApiGate } from "@calendly-worker/core/calendly/gate";
 import type { Config } from "@calendly-worker/core/config/load";
 import type { Lifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { createOutcomeFeed } from "@calendly-worker/core/outcomes/feed";
 import { createDestinationManager } from "@calendly-worker/core/outcomes/manage-destinations";
 import { createPusher } from "@calendly-worker/core/outcomes/push-request";
 import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
+import type { createConsumer } from "@calendly-worker/core/queues/consumer";
 import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { connectWorker, type Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
+import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
 import { createExpectations } from "@calendly-worker/core/store/expectations";
+import type { Flow } from "@calendly-worker/core/store/flow";
+import { createHeartbeatStore } from "@calendly-worker/core/store/heartbeats";
 import type { Notices } from "@calendly-worker/core/store/notices";
+import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { createTokenSnoozes } from "@calendly-worker/core/store/snoozes";
+import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
+import { createSweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { Router } from "express";
-import { createAuthenticate } from "./access.ts";
+import { type FleetPorts, tellOfTheFleet } from "./fleet-metrics.ts";
 import { pushOutcome } from "./jobs/push-outcome.ts";
 import { startPushing } from "./pushing.ts";
 import { apiRoutes } from "./routes/api.ts";
@@ -31,7 +40,10 @@ export function serveInternalServices(parts: {
   readonly redis: Redis;
   /** Its commands fail while Redis is away: whoever asks wants an answer now. */
   readonly probe: Redis;
-  readonly consuming: { readonly lockMs: number; readonly stalledCheckMs: number };
+  readonly consuming: Pick<Parameters<typeof createConsumer>[0], "lockMs" | "stalledCheckMs" | "meter" | "onHeartbeat">;
+  readonly gate: ApiGate;
+  readonly fleet: Pick<FleetPorts, "beganAt" | "maxUsage">;
+  readonly flow: Flow;
   readonly instance: string;
   readonly notices: Notices;
   readonly eventTypes: EventTypes;
@@ -55,7 +67,7 @@ export function serveInternalServices(parts: {
     instance: parts.instance,
     destinations,
     queues,
-    handle: pushOutcome({ redis, shards, destinations, queues, pusher, notices, now }),
+    handle: pushOutcome({ redis, shards, destinations, queues, pusher, notices, meter: parts.consuming.meter, now }),
     log,
   });
   lifecycle.own("pushing", pushing, (open) => open.close(config.SHUTDOWN_DEADLINE * 1_000));
@@ -65,6 +77,22 @@ export function serveInternalServices(parts: {
   const feed = lifecycle.own("outcome feed", createOutcomeFeed(connectWorker(config.REDIS_URL, log), shards), (open) =>
     open.close(),
   );
+  tellOfTheFleet(parts.consuming.meter, {
+    ...parts.fleet,
+    redis: probe,
+    shards,
+    gate: parts.gate,
+    credentials: createCredentials(probe, now),
+    snoozes: createTokenSnoozes(probe, now),
+    subscriptions: createSubscriptionStore(probe),
+    runs: createSweepRuns(probe),
+    expectations: createExpectations({ redis: probe, shards, search, retentionDays, now }),
+    quarantine: createQuarantine({ redis: probe, shards, retentionDays }),
+    heartbeats: createHeartbeatStore(probe),
+    destinations: createDestinationStore(probe, now),
+    pushQueues: queues,
+    now,
+  });
   return apiRoutes({
     redis: probe,
     shards,
@@ -79,7 +107,6 @@ export function serveInternalServices(parts: {
       now,
     }),
     feed,
-    authenticate: createAuthenticate({ ops: config.OPS_API_TOKEN, consumers: config.CALENDLY_CONSUMER_TOKENS ?? [] }),
     referenceField,
     log,
     signal: lifecycle.signal,

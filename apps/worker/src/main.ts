@@ -19,13 +19,12 @@ import {
   sweeps,
 } from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
-import { createQueueLoadReader } from "@calendly-worker/core/queues/queue-load";
 import { keepOneAtATime, keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { readBeganAt } from "@calendly-worker/core/redis/deployment";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
-import { createShards } from "@calendly-worker/core/redis/keys";
+import { createShards, type Shard } from "@calendly-worker/core/redis/keys";
 import { readApiBudget } from "@calendly-worker/core/store/api-budget";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
@@ -34,20 +33,25 @@ import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
 import { createExpectations } from "@calendly-worker/core/store/expectations";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { createFlow } from "@calendly-worker/core/store/flow";
+import { createHeartbeatStore } from "@calendly-worker/core/store/heartbeats";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { ANNOUNCE_EVERY_MS, announce, leave, newInstance } from "@calendly-worker/core/store/instances";
 import { createKnownEvents } from "@calendly-worker/core/store/known-events";
 import { createLateMemory } from "@calendly-worker/core/store/late-deliveries";
 import { createNotices } from "@calendly-worker/core/store/notices";
-import { readGroups } from "@calendly-worker/core/store/outcome-groups";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { readQueueLoad, sumOfLoads } from "@calendly-worker/core/store/queue-load";
 import { openSharedTier } from "@calendly-worker/core/store/shared-tier";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { createSweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import { createTestDeliveries } from "@calendly-worker/core/store/test-deliveries";
 import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
-import { createMetrics, type Metrics } from "@calendly-worker/core/telemetry/metrics";
+import { createMeter } from "@calendly-worker/core/telemetry/meter";
+import { openTrace } from "@calendly-worker/core/telemetry/trace";
+import type { Router } from "express";
+import { createAccess } from "./access.ts";
 import { createAdmission } from "./admit.ts";
 import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
@@ -65,6 +69,8 @@ import { maintain, type Task } from "./jobs/maintain.ts";
 import { publishAllHistory } from "./jobs/publish-history.ts";
 import { sweepJob } from "./jobs/sweep.ts";
 import { trimOutcomes } from "./jobs/trim-outcomes.ts";
+import { keepAlive } from "./liveness.ts";
+import { createFoldMeasure } from "./measure-fold.ts";
 import { schedulesOf, type TaskName } from "./schedules.ts";
 import { createSweep } from "./sweep.ts";
 import { sweepAfterDark } from "./sweep-after-dark.ts";
@@ -79,7 +85,7 @@ const CACHE_LOAD_MS = 5_000;
 const SWEEP_SLICE_MS = 30_000;
 const PROBE_DEADLINE_MS = 1_000;
 
-await runApp(process, "worker", async ({ config, lifecycle, log }) => {
+await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const shards = createShards(config.CALENDLY_SHARDS);
   const redis = lifecycle.own("redis", connectWorker(config.REDIS_URL, log), disconnect);
   // A probe wants an answer now, also while Redis is away.
@@ -101,15 +107,22 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     return consumers.every((consumer) => consumer.isRunning()) && (await fitness.isFit(PROBE_DEADLINE_MS));
   }
 
+  const meter = createMeter("worker");
+  const trace = await openTrace({ isEnabled: config.DD_TRACE_ENABLED });
+  meter.read(async (tell) => tell("redisFit", {}, (await fitness.isFit(PROBE_DEADLINE_MS)) ? 1 : 0));
   let health: (() => Promise<Health>) | undefined;
-  let api: ReturnType<typeof serveInternalServices> | undefined;
-  let metrics: Metrics | undefined;
+  let services: Router | undefined;
   const app = createApp({
     isReady,
     health: async () => await health?.(),
-    metrics: () => metrics,
-    api: () => api,
-    opsToken: config.OPS_API_TOKEN,
+    access: createAccess({
+      ops: config.OPS_API_TOKEN,
+      metrics: config.METRICS_TOKEN,
+      consumers: config.CALENDLY_CONSUMER_TOKENS ?? [],
+      onRefused: (reason) => meter.count("accessRefusals", { reason }),
+    }),
+    meter,
+    services: () => services,
     log,
   });
   const server = await listen(app, { host: config.WORKER_HOST, port: config.WORKER_PORT });
@@ -130,12 +143,28 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     now,
     onTokenDead: tokenDied({ notices, log, hasOther: config.CALENDLY_API_TOKEN_SECONDARY !== undefined }),
   });
+  let isCircuitOpen = false;
   const client = createCalendlyClient({
     gate,
     baseUrl: config.CALENDLY_API_BASE_URL.replace(/\/$/, ""),
     timeoutMs: API_TIMEOUT_MS,
     totalTimeoutMs: API_TOTAL_TIMEOUT_MS,
     signal: lifecycle.signal,
+    onAnswer: ({ endpoint, status, ms }) => {
+      meter.count("apiRequests", { endpoint, status: statusLabel(status) });
+      meter.observe("apiTime", { endpoint }, ms / 1_000);
+    },
+    onCircuit: (isOpen) => {
+      isCircuitOpen = isOpen;
+    },
+    trace,
+  });
+  meter.read(async (tell) => {
+    tell("apiCircuitOpen", {}, isCircuitOpen ? 1 : 0);
+    if (eventTypeCache === undefined) return;
+    const { hits, misses, stale } = eventTypeCache.stats();
+    for (const [result, total] of Object.entries({ hit: hits, miss: misses, stale }))
+      tell("cacheReads", { result }, total);
   });
   const enrichment = createEnrichment({ client, secondary: gate.tokens[1], random: Math.random, now });
   const subscriber = lifecycle.own("redis subscriber", connectWorker(config.REDIS_URL, log), disconnect);
@@ -184,6 +213,8 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     retentionDays,
     now,
   });
+  const flow = createFlow(redis, now);
+  const quarantine = createQuarantine({ redis, shards, retentionDays });
   const fold = createFold({
     bookings,
     hostTimes: createHostTimes({
@@ -199,21 +230,18 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
         }),
     }),
     eventTypes,
-    quarantine: createQuarantine({ redis, shards, retentionDays }),
+    quarantine,
     unfinished,
     events,
     expectations,
     admit,
+    measure: createFoldMeasure(meter, flow, now),
+    trace,
     referenceField,
     publishFrom,
   });
   const credentials = createCredentials(redis, now);
   const maxUsage = config.CALENDLY_MAX_USAGE_PER_KEY;
-  const load = lifecycle.own(
-    "queue load",
-    createQueueLoadReader({ redis, shards, contract: deliveries, now }),
-    (reader) => reader.close(),
-  );
   const subscriptions = createSubscriptionStore(redis);
   const runs = createSweepRuns(redis);
   const fingerprintOf = await openFingerprints(redis);
@@ -234,22 +262,6 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   };
   const compared = async () =>
     (await Promise.all(BANDS.map((band) => runs.report(band)))).filter((run) => run !== undefined);
-  const comparisons = async () =>
-    (await compared()).flatMap((run) =>
-      run.endedAt === undefined ? [] : [{ ...run, band: run.name, endedAt: Date.parse(run.endedAt) }],
-    );
-  metrics = createMetrics({
-    comparisons: () => withinDeadline(PROBE_DEADLINE_MS, comparisons()),
-    groups: async () => {
-      const groups = await withinDeadline(
-        PROBE_DEADLINE_MS,
-        Promise.all(shards.all.map((shard) => readGroups(probe, shard))),
-      );
-      return groups.flat();
-    },
-    expectations: () => withinDeadline(PROBE_DEADLINE_MS, expectations.counts()),
-    now,
-  });
   health = createHealth({
     isRedisFit: () => fitness.isFit(PROBE_DEADLINE_MS),
     gate,
@@ -257,7 +269,8 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     subscriptions,
     compared,
     budget: () => readApiBudget(redis, now()),
-    deliveries: () => load.read(),
+    deliveries: async () =>
+      sumOfLoads(await Promise.all(shards.all.map((shard) => readQueueLoad(redis, shard, deliveries, { now: now() })))),
     cache: eventTypeCache,
     maxUsage,
   });
@@ -304,11 +317,14 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
   lifecycle.own("consumers", consumers, (open) =>
     Promise.all(open.map((consumer) => consumer.close(config.SHUTDOWN_DEADLINE * 1_000))),
   );
+  const heartbeats = createHeartbeatStore(redis);
   const consuming = {
     redis,
     concurrency: config.WORKER_CONCURRENCY,
     lockMs: config.WORKER_JOB_LOCK_DURATION,
     stalledCheckMs: config.WORKER_STALLED_CHECK_INTERVAL,
+    meter,
+    onHeartbeat: (queue: string, shard: Shard) => heartbeats.note(queue, shard, now()),
     log,
   };
   const findHalf = findMissingHalf({ client, bookings, fold, now });
@@ -348,7 +364,20 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     createConsumer({ ...alone, contract: sweeps, handle: sweepJob({ compare, publishHistory }) }),
   );
   const instance = newInstance("worker");
-  api = serveInternalServices({
+  const watch = lifecycle.own("redis watch", connectProducer(config.REDIS_URL, log), disconnect);
+  await untilReady(watch, lifecycle.signal);
+  keepAlive({
+    lifecycle,
+    watch,
+    shards,
+    consumers: () => consumers,
+    heartbeats: createHeartbeatStore(watch),
+    heartbeatMs: config.WORKER_HEARTBEAT_INTERVAL,
+    deafAfterMs: config.WORKER_DEAF_AFTER,
+    fail,
+    log,
+  });
+  services = serveInternalServices({
     config,
     lifecycle,
     log,
@@ -359,15 +388,24 @@ await runApp(process, "worker", async ({ config, lifecycle, log }) => {
     instance: instance.id,
     notices,
     eventTypes,
+    gate,
+    fleet: { beganAt: () => beganAt, maxUsage },
+    flow,
     now,
   });
   await announce(redis, instance);
   const telling = setInterval(() => {
+    void flow.flush();
     announce(probe, instance).catch((err: unknown) => log.debug({ err }, "could not say that this process lives"));
   }, ANNOUNCE_EVERY_MS);
   lifecycle.own("announcement", telling, async (timer) => {
     clearInterval(timer);
-    await withinDeadline(PROBE_DEADLINE_MS, leave(probe, instance)).catch(() => {});
+    await withinDeadline(PROBE_DEADLINE_MS, Promise.all([flow.flush(), leave(probe, instance)])).catch(() => {});
   });
   log.info({ shards: shards.all.length, concurrency: config.WORKER_CONCURRENCY }, "taking jobs");
 });
+
+/** Of an answer of Calendly's API, for metrics. */
+function statusLabel(status: number | string): string {
+  return typeof status === "number" && status >= 500 ? "5xx" : String(status);
+}

@@ -7,6 +7,7 @@ import type { Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
 import type { Destination, DestinationStore } from "@calendly-worker/core/store/destinations";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { Meter } from "@calendly-worker/core/telemetry/meter";
 
 /** Hands outcomes on to the queues of destinations, and works on those queues. */
 export interface Pushing {
@@ -30,6 +31,8 @@ export function startPushing(ports: {
   readonly handle: JobHandler<ReturnType<typeof pushesTo>>;
   readonly lockMs: number;
   readonly stalledCheckMs: number;
+  readonly meter: Meter;
+  readonly onHeartbeat: Parameters<typeof createConsumer>[0]["onHeartbeat"];
   readonly log: Logger;
 }): Pushing {
   const { redis, shards, destinations, queues, log } = ports;
@@ -71,10 +74,13 @@ export function startPushing(ports: {
     }
     for (const [id, concurrency] of wanted) {
       if (isClosed || served.has(id)) continue;
-      const { lockMs, stalledCheckMs, handle } = ports;
+      const { lockMs, stalledCheckMs, handle, meter, onHeartbeat } = ports;
       const contract = pushesTo(id);
       const consuming = { redis, shard: shards.first, contract, handle, concurrency, perMinute: NO_LIMIT, lockMs };
-      served.set(id, { consumer: createConsumer({ ...consuming, stalledCheckMs, log }), concurrency });
+      served.set(id, {
+        consumer: createConsumer({ ...consuming, stalledCheckMs, meter, onHeartbeat, log }),
+        concurrency,
+      });
     }
   }
 

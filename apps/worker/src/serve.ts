@@ -7,7 +7,7 @@ import { isConnectionError } from "@calendly-worker/core/redis/connect";
 import { RedisUnavailableError } from "@calendly-worker/core/redis/deadline";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { NextFunction, Request, Response, Router } from "express";
-import type { Authenticate, Reader } from "./access.ts";
+import { permit, type Reader } from "./access.ts";
 
 const ANSWER_DEADLINE_MS = 5_000;
 
@@ -23,13 +23,10 @@ export interface Asked<R> {
 export type Handler<R> = (asked: Asked<R>, req: Request, res: Response) => Promise<AnswerOf<R> | undefined>;
 
 /** Serves a route as its contract says: who may, what is read, what is answered. */
-export function serve(router: Router, route: Route, authenticate: Authenticate, handle: Handler<Route>): void {
+export function serve(router: Router, route: Route, handle: Handler<Route>): void {
   const path = route.path.replaceAll(/\{(\w+)\}/g, ":$1");
   router[route.method](path, async (req: Request, res: Response) => {
-    const reader = authenticate(req.get("authorization"));
-    if (route.access === "manage" && !reader.mayManage) {
-      throw new ProblemError("not_allowed", `the token "${reader.name}" may read; this needs OPS_API_TOKEN`);
-    }
+    const reader = permit(res, route.access === "manage" ? "all" : "read");
     const problems: { at: string; message: string }[] = [];
     function read(where: string, schema: Route["body"], value: unknown): unknown {
       const result = schema.safeParse(value);
@@ -66,15 +63,20 @@ async function inTime<T>(answering: Promise<T>): Promise<T> {
   }
 }
 
+const BASIC = 'Basic realm="Calendly worker", charset="UTF-8"';
+
 /** Answers with a problem document (RFC 9457). */
 export function answerProblem(log: Logger) {
-  return (err: unknown, _req: Request, res: Response, next: NextFunction) => {
+  return (err: unknown, req: Request, res: Response, next: NextFunction) => {
     if (res.headersSent) return next(err);
     const found = problemErrorOf(err);
+    const { status } = PROBLEMS[found.code];
     if (found.code === "internal_error") log.error({ err }, "unexpected error while answering");
-    if (PROBLEMS[found.code].status === 401) res.set("WWW-Authenticate", "Bearer");
+    // A browser asks its user for a password where it is told that one would do.
+    if (status === 401) res.set("WWW-Authenticate", /^\/ops(\/|$)/.test(req.path) ? BASIC : "Bearer");
+    if (status === 429) res.set("Retry-After", "60");
     res
-      .status(PROBLEMS[found.code].status)
+      .status(status)
       .type("application/problem+json")
       .send(JSON.stringify(problemOf(found)));
   };

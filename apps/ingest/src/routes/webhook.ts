@@ -1,4 +1,5 @@
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { Meter } from "@calendly-worker/core/telemetry/meter";
 import { type Response, Router } from "express";
 import { type Body, readBody } from "../read-body.ts";
 import { type Outcome, type Ports, receive } from "../receive.ts";
@@ -31,7 +32,7 @@ const BODY_REFUSALS: Record<Exclude<Body["kind"], "read">, { readonly status: nu
 
 export function webhookRoute(
   path: string,
-  ports: Ports & { readonly isOpen: () => Promise<boolean>; readonly log: Logger },
+  ports: Ports & { readonly isOpen: () => Promise<boolean>; readonly meter: Meter; readonly log: Logger },
 ): Router {
   const { log, isOpen } = ports;
   const router = Router({ strict: true, caseSensitive: true });
@@ -51,6 +52,7 @@ export function webhookRoute(
       ...(generation === undefined ? {} : { generation }),
     });
     const { kind: result, ...facts } = outcome;
+    measure(ports.meter, outcome, performance.now() - startedAt);
     const level = outcome.kind === "unavailable" ? "warn" : "info";
     log[level]({ result, ...facts, generation, ms: Math.round(performance.now() - startedAt) }, "delivery");
     answer(res, outcome);
@@ -67,6 +69,15 @@ export function webhookRoute(
   });
 
   return router;
+}
+
+function measure(meter: Meter, outcome: Outcome, ms: number): void {
+  const { kind: result } = outcome;
+  const event = "event" in outcome ? outcome.event : "unknown";
+  const key = "signedWith" in outcome ? outcome.signedWith : "none";
+  meter.count("deliveries", { event, result, key });
+  meter.observe("acknowledgement", { result }, ms / 1_000);
+  if (outcome.kind === "refused") meter.count("signatureFailures", { reason: outcome.code });
 }
 
 function answer(res: Response, outcome: Outcome): void {

@@ -10,6 +10,7 @@ import type { Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
 import type { Destination, DestinationStore } from "@calendly-worker/core/store/destinations";
 import type { Notices } from "@calendly-worker/core/store/notices";
+import type { Meter } from "@calendly-worker/core/telemetry/meter";
 
 /** After so many failures in a row nothing is sent for a while, which doubles with each further one. */
 const FAILURES_TO_OPEN = 5;
@@ -36,9 +37,10 @@ export function pushOutcome(ports: {
   readonly queues: PushQueues;
   readonly pusher: Pusher;
   readonly notices: Pick<Notices, "add" | "addOnceADay">;
+  readonly meter: Pick<Meter, "count" | "observe">;
   readonly now: () => number;
 }): JobHandler<ReturnType<typeof pushesTo>> {
-  const { redis, shards, destinations, queues, pusher, notices, now } = ports;
+  const { redis, shards, destinations, queues, pusher, notices, meter, now } = ports;
   const { line } = destinations;
 
   async function isFirstInLine(push: PushJob): Promise<boolean> {
@@ -135,12 +137,15 @@ export function pushOutcome(ports: {
       if (compareStreamIds(push.streamId, await lastDropped(redis, shard)) > 0) return "erased";
       throw new ImpossibleJobError("the outcome was dropped by age before it could be pushed");
     }
+    const startedAt = performance.now();
     const pushed = await pusher.push({
       url: destination.url,
       id: push.id,
       body: JSON.stringify(outcome.event),
       secrets: liveSecrets(destination.secrets, now()),
     });
+    meter.count("pushes", { destination: destination.id, result: pushed.kind });
+    meter.observe("pushTime", { destination: destination.id }, (performance.now() - startedAt) / 1_000);
     switch (pushed.kind) {
       case "delivered":
         await destinations.succeeded(destination.id);

@@ -29,7 +29,7 @@ import type { EventTypes } from "@calendly-worker/core/store/event-types";
 import type { Expectations } from "@calendly-worker/core/store/expectations";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import express, { Router } from "express";
-import type { Authenticate, Reader } from "../access.ts";
+import { permit, type Reader } from "../access.ts";
 import { streamOutcomes } from "../outcome-stream.ts";
 import { type Handler, serve } from "../serve.ts";
 
@@ -44,7 +44,6 @@ export interface ApiPorts {
   readonly expectations: Expectations;
   readonly destinations: DestinationManager;
   readonly feed: OutcomeFeed;
-  readonly authenticate: Authenticate;
   readonly referenceField: string;
   readonly log: Logger;
   /** Aborts when the worker stops. */
@@ -60,7 +59,7 @@ const EVENT_TYPE_MS = 500;
 /** What the worker tells other programs, and lets them do. */
 export function apiRoutes(ports: ApiPorts): Router {
   const router = Router();
-  router.use(express.json({ limit: "64kb", type: () => true }));
+  router.use("/api", express.json({ limit: "64kb", type: () => true }));
   const handlers = {
     ...bookingHandlers(ports),
     ...outcomeHandlers(ports),
@@ -68,14 +67,16 @@ export function apiRoutes(ports: ApiPorts): Router {
     ...destinationHandlers(ports),
   };
   for (const [name, route] of Object.entries<Route>(routes)) {
-    serve(router, route, ports.authenticate, handlers[name as keyof Handlers] as Handler<Route>);
+    serve(router, route, handlers[name as keyof Handlers] as Handler<Route>);
   }
   const document = openApiDocument();
   const page = renderPage(document);
   router.get("/api/openapi.json", (_req, res) => {
+    permit(res, "read");
     res.json(document);
   });
   router.get("/api/docs", (_req, res) => {
+    permit(res, "read");
     res.set("Content-Security-Policy", page.contentSecurityPolicy).type("html").send(page.html);
   });
   for (const path of Object.keys(document.paths ?? {})) {

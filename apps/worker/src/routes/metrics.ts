@@ -1,17 +1,14 @@
-import type { Metrics } from "@calendly-worker/core/telemetry/metrics";
+import type { Meter } from "@calendly-worker/core/telemetry/meter";
 import { Router } from "express";
+import { permit } from "../access.ts";
 
-/** Prometheus' text format. Answers 503 while what is measured cannot be read. */
-export function metricsRoute(metrics: () => Metrics | undefined): Router {
+/** For Prometheus. */
+export function metricsRoute(meter: Meter): Router {
   const router = Router();
   router.get("/metrics", async (_req, res) => {
-    const found = metrics();
-    const text = await found?.text().catch(() => undefined);
-    if (found === undefined || text === undefined) {
-      res.status(503).json({ error: { code: "redis_unavailable", message: "Redis cannot be read now." } });
-      return;
-    }
-    res.set("Content-Type", found.contentType).send(text);
+    permit(res, "metrics");
+    const text = await meter.text();
+    res.type(meter.contentType).send(text);
   });
   return router;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import {
   BrokenCircuitError,
+  CircuitState,
   ConsecutiveBreaker,
   circuitBreaker,
   ExponentialBackoff,
@@ -9,6 +10,7 @@ import {
   TaskCancelledError,
   wrap,
 } from "cockatiel";
+import type { Trace } from "../telemetry/trace.ts";
 import { CalendlyError, errorOfAnswer, readBudget } from "./errors.ts";
 import type { ApiGate, ApiToken, Priority } from "./gate.ts";
 
@@ -28,6 +30,8 @@ export interface CallOptions {
 /** More tries than the first, for what is safe to ask twice. */
 const RETRIES = 2;
 const RETRY_FIRST_MS = 200;
+/** A part of a path that is no word. */
+const ID = /\/(?![a-z_]+(\/|$))[^/]+/g;
 const FAILURES_BEFORE_OPEN = 8;
 const HALF_OPEN_AFTER_MS = 5_000;
 
@@ -54,6 +58,19 @@ export interface RequesterPorts {
   readonly patienceMs?: number;
   /** Ends all calls in flight. */
   readonly signal: AbortSignal;
+  /** Told of every request when it has ended. */
+  readonly onAnswer?: (answer: ApiAnswer) => void;
+  /** Told when requests are not made any more because Calendly keeps failing, and when they are again. */
+  readonly onCircuit?: (isOpen: boolean) => void;
+  readonly trace?: Trace;
+}
+
+export interface ApiAnswer {
+  /** Method and path, with `{id}` in place of ids. */
+  readonly endpoint: string;
+  /** Of HTTP, or why there is none. */
+  readonly status: number | "timed_out" | "unreachable";
+  readonly ms: number;
 }
 
 /** Makes requests to Calendly's API: each through the gate, again where that is safe, and none while it keeps failing. */
@@ -64,6 +81,7 @@ export interface Requester {
 
 export function createRequester(ports: RequesterPorts): Requester {
   const { gate, baseUrl, timeoutMs, totalTimeoutMs, patienceMs = 0 } = ports;
+  const trace: Trace = ports.trace ?? ((_operation, _resource, work) => work(() => {}));
 
   const isPassing = (error: unknown) =>
     error instanceof CalendlyError && (error.code === "unavailable" || error.code === "timed_out");
@@ -72,6 +90,7 @@ export function createRequester(ports: RequesterPorts): Requester {
     halfOpenAfter: HALF_OPEN_AFTER_MS,
     breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
   });
+  breaker.onStateChange((state) => ports.onCircuit?.(state === CircuitState.Open));
   const again = retry(passing, {
     maxAttempts: RETRIES,
     backoff: new ExponentialBackoff({ initialDelay: RETRY_FIRST_MS }),
@@ -143,22 +162,33 @@ export function createRequester(ports: RequesterPorts): Requester {
     token: ApiToken,
     signal: AbortSignal,
   ) {
+    const startedAt = performance.now();
+    const endpoint = `${method} ${path.replaceAll(ID, "/{id}")}`;
+    const tell = (status: ApiAnswer["status"]) =>
+      ports.onAnswer?.({ endpoint, status, ms: performance.now() - startedAt });
     const url = new URL(`${baseUrl}${path}`);
     url.search = new URLSearchParams(query).toString();
     const timeout = AbortSignal.timeout(timeoutMs);
     try {
-      const response = await fetch(url, {
-        method,
-        headers: {
-          authorization: `Bearer ${token.value}`,
-          ...(body === undefined ? {} : { "content-type": "application/json" }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        redirect: "error",
-        signal: AbortSignal.any([signal, timeout]),
-      });
-      return { status: response.status, headers: response.headers, text: await response.text() };
+      const ask = async (tag: (name: string, value: string | number) => void) => {
+        const response = await fetch(url, {
+          method,
+          headers: {
+            authorization: `Bearer ${token.value}`,
+            ...(body === undefined ? {} : { "content-type": "application/json" }),
+          },
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+          redirect: "error",
+          signal: AbortSignal.any([signal, timeout]),
+        });
+        tag("http.status_code", response.status);
+        return { status: response.status, headers: response.headers, text: await response.text() };
+      };
+      const answer = await trace("calendly.request", endpoint, ask);
+      tell(answer.status);
+      return answer;
     } catch (cause) {
+      tell(timeout.aborted ? "timed_out" : "unreachable");
       await gate.leave({ ticket, token, budget: {}, isRefused: false, provenScopes: [] });
       if (signal.aborted) throw errorOfEnd(call, signal);
       if (timeout.aborted) throw new CalendlyError("timed_out", `Calendly did not answer in time to ${call}`);

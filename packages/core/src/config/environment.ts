@@ -11,3 +11,8 @@ export function readEnvironment(dir = process.cwd(), environment: Environment = 
   const set = Object.entries(environment).filter(([, value]) => value !== "");
   return { ...fromFile, ...Object.fromEntries(set) };
 }
+
+/** For libraries that read their own variables: what is not set in the process' environment is set so. */
+export function setEnvironmentDefaults(defaults: Environment): void {
+  for (const [name, value] of Object.entries(defaults)) process.env[name] ??= value;
+}

@@ -8,7 +8,6 @@ export function renderEnvExample(): string {
   const blocks = entries().map(([name, spec]) => {
     const facts = [`Expected: ${spec.expected}${spec.unit ? ` (${spec.unit})` : ""}.`];
     if (spec.requiredBy) facts.push(`Required by: ${spec.requiredBy.join(", ")}.`);
-    if (spec.reserved) facts.push("Checked, but nothing acts on it yet.");
     const setting = spec.requiredBy ? `${name}=` : `#${name}=${spec.default ?? ""}`;
     return `# ${spec.description}\n# ${facts.join(" ")}\n${setting}\n`;
   });
@@ -23,8 +22,7 @@ export function renderTable(): string {
       : spec.default
         ? `\`${spec.default.replaceAll(",", ", ")}\``
         : "";
-    const note = spec.reserved ? " ¹" : "";
-    return `| \`${name}\` | ${fallback} | ${spec.unit ?? ""} | ${spec.description}${note} |`;
+    return `| \`${name}\` | ${fallback} | ${spec.unit ?? ""} | ${spec.description} |`;
   });
   return ["| variable | default | unit | meaning |", "|---|---|---|---|", ...rows].join("\n");
 }

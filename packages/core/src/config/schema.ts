@@ -279,7 +279,12 @@ export const variables = {
   },
   INGEST_HOST: { ...text, default: "0.0.0.0", description: "Address that the ingest listens on." },
   INGEST_PORT: { ...port, default: "3000", description: "Port of the webhook endpoint and its health." },
-  INGEST_METRICS_PORT: { ...port, default: "9464", reserved: true, description: "Port of the ingest's metrics." },
+  INGEST_METRICS_HOST: {
+    ...text,
+    default: "127.0.0.1",
+    description: "Address that the ingest tells its metrics at. It is not meant for the world.",
+  },
+  INGEST_METRICS_PORT: { ...port, default: "9464", description: "Port of the ingest's metrics." },
   WORKER_HOST: {
     ...text,
     default: "127.0.0.1",
@@ -304,6 +309,19 @@ export const variables = {
     unit: "ms",
     description: "Time between two searches for jobs whose worker went silent.",
   },
+  WORKER_HEARTBEAT_INTERVAL: {
+    ...wholeNumber(100, 600_000),
+    default: "30000",
+    unit: "ms",
+    description: "Time between two heartbeats, jobs that prove that a queue is worked on.",
+  },
+  WORKER_DEAF_AFTER: {
+    ...wholeNumber(1_000, 3_600_000),
+    default: "60000",
+    unit: "ms",
+    description:
+      "Time without beginning a job, while one waits, a place is free and Redis answers others, after which a worker takes itself for deaf and ends, to be replaced.",
+  },
   SHUTDOWN_DEADLINE: {
     ...wholeNumber(1, 3_600),
     default: "20",
@@ -314,7 +332,27 @@ export const variables = {
     ...secret,
     secret: true,
     description:
-      "Bearer token that may do everything on the worker's internal face: read, manage destinations and expectations, see the details of its health.",
+      "Token that may do everything on the worker's internal face: the overview and the queue dashboard, with any user name and this as the password; the API and the details of its health.",
+  },
+  OPS_DASHBOARD_WRITABLE: {
+    ...flag,
+    default: "false",
+    description: "Let the queue dashboard retry, promote and remove jobs, and pause queues.",
+  },
+  METRICS_TOKEN: {
+    ...secret,
+    secret: true,
+    description: "Bearer token that may read the metrics of the ingest and the worker, and nothing else.",
+  },
+  DD_TRACE_ENABLED: {
+    ...flag,
+    default: "false",
+    description: "Trace deliveries, jobs, API calls and commits with Datadog. Its other DD_ variables are its own.",
+  },
+  LOG_FORMAT: {
+    ...oneOf(["auto", "json", "pretty"]),
+    default: "auto",
+    description: "How log lines look: JSON, or for people; auto is for people where the output is a terminal.",
   },
   LOG_LEVEL: {
     ...oneOf(["trace", "debug", "info", "warn", "error", "fatal", "silent"]),

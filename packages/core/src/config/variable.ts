@@ -17,6 +17,4 @@ export interface Variable<Value = unknown> {
   readonly secret?: true;
   /** The apps that refuse to start without it. */
   readonly requiredBy?: readonly App[];
-  /** Read and checked already, but nothing acts on it yet. */
-  readonly reserved?: true;
 }

@@ -20,7 +20,13 @@ const CLOSING_MS = 5_000;
 export async function runApp<A extends App>(
   process: NodeJS.Process,
   app: A,
-  start: (parts: { config: Config<A>; lifecycle: Lifecycle; log: Logger }) => Promise<void>,
+  start: (parts: {
+    config: Config<A>;
+    lifecycle: Lifecycle;
+    log: Logger;
+    /** Ends the app as failed, so that whoever supervises it starts another. */
+    fail: (reason: string) => void;
+  }) => Promise<void>,
 ): Promise<void> {
   let config: Config<A>;
   try {
@@ -64,7 +70,7 @@ export async function runApp<A extends App>(
   process.on("unhandledRejection", crash);
 
   try {
-    await start({ config, lifecycle, log });
+    await start({ config, lifecycle, log, fail: (reason) => void stop(reason, EXIT.failed) });
   } catch (err) {
     if (lifecycle.signal.aborted) return;
     const refusal = err instanceof RefusalError;

@@ -4,8 +4,10 @@ import type { Redis } from "ioredis";
 import { isConnectionError } from "../redis/connect.ts";
 import type { Shard } from "../redis/keys.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Meter } from "../telemetry/meter.ts";
 import type { DataOf, QueueContract } from "./contract.ts";
 import { ImpossibleJobError } from "./errors.ts";
+import { HEARTBEAT } from "./heartbeats.ts";
 import { retryDelay } from "./retry-delay.ts";
 import { createStandBack } from "./stand-back.ts";
 
@@ -36,7 +38,15 @@ export type JobHandler<Contract extends QueueContract> = (
 ) => Promise<string | Again>;
 
 export interface Consumer {
+  readonly queue: string;
+  readonly shard: Shard;
+  /** Jobs of the queue that are begun a minute at most; undefined where there is no limit. */
+  readonly perMinute: number | undefined;
   isRunning(): boolean;
+  /** Whether it would begin a job if there were one, as far as it knows. */
+  isListening(): boolean;
+  /** How many jobs it has begun. */
+  begun(): number;
   /** Takes no new job; running ones get `deadlineMs` to finish and are then handed back. */
   close(deadlineMs: number): Promise<void>;
 }
@@ -57,21 +67,32 @@ export function createConsumer<Contract extends QueueContract>(ports: {
   readonly perMinute?: number;
   readonly lockMs: number;
   readonly stalledCheckMs: number;
+  readonly meter: Meter;
+  /** A heartbeat went through the queue. */
+  readonly onHeartbeat: (queue: string, shard: Shard) => Promise<void>;
   readonly log: Logger;
 }): Consumer {
-  const { contract, shard, handle } = ports;
+  const { contract, shard, handle, meter, onHeartbeat } = ports;
+  const family = contract.family ?? contract.name;
   const log = ports.log.child({ queue: contract.name, shard: shard.index });
 
   let active = 0;
+  let begun = 0;
   /** Resolves once the worker is closing and its last job has ended. */
   const noneActive = Promise.withResolvers<void>();
 
   async function run(job: Job, token: string | undefined, signal = new AbortController().signal): Promise<string> {
+    begun += 1;
+    if (job.name === HEARTBEAT) {
+      await onHeartbeat(contract.name, shard);
+      return HEARTBEAT;
+    }
     const startedAt = performance.now();
     active += 1;
     const attempt = job.attemptsMade + 1;
     let jobLog = log.child({ job: job.name, jobId: job.id, attempt });
     let result = "failed";
+    let how: "done" | "again" | "failed" | "given_up" = attempt >= contract.attempts ? "given_up" : "failed";
     try {
       const data = contract.data.safeParse(job.data);
       if (!data.success) {
@@ -91,12 +112,14 @@ export function createConsumer<Contract extends QueueContract>(ports: {
         log: jobLog,
       });
       result = typeof ended === "string" ? ended : ended.result;
+      how = typeof ended === "string" ? "done" : "again";
       if (typeof ended === "string") return result;
       await job.moveToDelayed(Date.now() + ended.againAfterMs, token);
       throw new DelayedError();
     } catch (err) {
       if (err instanceof DelayedError) throw err;
       if (err instanceof ImpossibleJobError) {
+        how = "given_up";
         jobLog.error({ err }, "job can never work, kept as failed");
         throw new UnrecoverableError(err.message);
       }
@@ -105,7 +128,12 @@ export function createConsumer<Contract extends QueueContract>(ports: {
     } finally {
       active -= 1;
       if (active === 0 && worker.closing !== undefined) noneActive.resolve();
-      jobLog.info({ result, ms: Math.round(performance.now() - startedAt) }, "job ended");
+      const ms = performance.now() - startedAt;
+      const labels = { queue: family, job: job.name };
+      meter.count("jobs", { ...labels, result: how });
+      meter.observe("jobTime", labels, ms / 1_000);
+      if (how === "done" || how === "given_up") meter.observe("jobAttempts", labels, attempt);
+      jobLog.info({ result, ms: Math.round(ms) }, "job ended");
     }
   }
 
@@ -129,7 +157,12 @@ export function createConsumer<Contract extends QueueContract>(ports: {
   worker.on("stalled", (jobId) => log.warn({ jobId }, "took over a job whose worker went silent"));
 
   return {
+    queue: contract.name,
+    shard,
+    perMinute: ports.perMinute,
     isRunning: () => worker.isRunning() && !worker.isPaused(),
+    isListening: () => active < ports.concurrency && !standBack.isResting(),
+    begun: () => begun,
     async close(deadlineMs) {
       standBack.end();
       const closing = worker.close();

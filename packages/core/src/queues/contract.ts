@@ -3,6 +3,8 @@ import type { z } from "zod";
 /** Everything a producer and a consumer must agree on, and nothing else. */
 export interface QueueContract<Data extends z.ZodType = z.ZodType> {
   readonly name: string;
+  /** What metrics call it, where it is one of many alike. */
+  readonly family?: string;
   readonly data: Data;
   /** What a job stands for: two jobs with one identity are one. */
   readonly identity: (data: z.output<Data>) => string;

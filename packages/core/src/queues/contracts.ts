@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { ORIGINS } from "../bookings/facts.ts";
-import { type DataOf, defineQueue } from "./contract.ts";
+import type { Shard, Shards } from "../redis/keys.ts";
+import { type DataOf, defineQueue, type QueueContract } from "./contract.ts";
 
 /** Parts of the calendar by the events' start: the next days, all later ones, the last days. */
 export const BANDS = ["near", "far", "past"] as const;
@@ -120,6 +121,18 @@ export const maintenance = defineQueue({
   keepFailed: { age: 7 * DAY, count: 1_000 },
 });
 
+/** Those that each shard has, and those that only the first one has. */
+export const QUEUES_OF_A_SHARD = [deliveries, lateDeliveries, missingHalves, conferenceLinks] as const;
+export const QUEUES_OF_THE_FIRST = [sweeps, maintenance] as const;
+
+/** Every queue but those of destinations, with its shard. */
+export function allQueues(shards: Shards): { readonly contract: QueueContract; readonly shard: Shard }[] {
+  return [
+    ...QUEUES_OF_A_SHARD.flatMap((contract) => shards.all.map((shard) => ({ contract, shard }))),
+    ...QUEUES_OF_THE_FIRST.map((contract) => ({ contract, shard: shards.first })),
+  ];
+}
+
 /**
  * Outcomes on their way to a destination, one queue each, so that none waits for another. A job says which outcome; what
  * it carries is read when it is pushed. It is tried for about three days.
@@ -127,6 +140,7 @@ export const maintenance = defineQueue({
 export const pushesTo = (destinationId: string) =>
   defineQueue({
     name: `push-${destinationId}`,
+    family: "push",
     data: z.object({
       destinationId: z.string(),
       shard: z.int(),

@@ -1,7 +1,7 @@
 import { Queue } from "bullmq";
 import type { Redis } from "ioredis";
-import type { Shard, Shards } from "../redis/keys.ts";
-import { conferenceLinks, deliveries, lateDeliveries, maintenance, missingHalves, sweeps } from "./contracts.ts";
+import type { Shards } from "../redis/keys.ts";
+import { allQueues, QUEUES_OF_A_SHARD, QUEUES_OF_THE_FIRST } from "./contracts.ts";
 
 /** A job that was given up. What it holds is not told: that may be somebody's data. */
 export interface FailedJob {
@@ -46,9 +46,7 @@ export interface QueueOperations {
   close(): Promise<void>;
 }
 
-const EVERYWHERE = [deliveries, lateDeliveries, missingHalves, conferenceLinks];
-const IN_THE_FIRST_SHARD = [sweeps, maintenance];
-export const QUEUE_NAMES = [...EVERYWHERE, ...IN_THE_FIRST_SHARD].map(({ name }) => name);
+export const QUEUE_NAMES = [...QUEUES_OF_A_SHARD, ...QUEUES_OF_THE_FIRST].map(({ name }) => name);
 
 export function createQueueOperations({
   redis,
@@ -57,16 +55,12 @@ export function createQueueOperations({
   readonly redis: Redis;
   readonly shards: Shards;
 }): QueueOperations {
-  const open = (name: string, shard: Shard) => {
+  const queues = allQueues(shards).map(({ contract: { name }, shard }) => {
     const queue = new Queue(name, { connection: redis, prefix: shard.tag });
     // What goes wrong is said by the call that it goes wrong in.
     queue.on("error", () => {});
     return { name, shard, queue };
-  };
-  const queues = [
-    ...EVERYWHERE.flatMap(({ name }) => shards.all.map((shard) => open(name, shard))),
-    ...IN_THE_FIRST_SHARD.map(({ name }) => open(name, shards.first)),
-  ];
+  });
 
   async function failedJobs() {
     const found = [];

@@ -8,6 +8,7 @@ const LONGEST_MS = 15_000;
 export interface StandBack {
   /** Redis has refused a command of the worker. */
   begin(err: Error): void;
+  isResting(): boolean;
   end(): void;
 }
 
@@ -47,6 +48,7 @@ export function createStandBack(worker: Worker, log: Logger): StandBack {
       if (state === "working") log.warn({ err }, "redis refuses commands, trying again now and then");
       rest();
     },
+    isResting: () => state === "resting",
     end() {
       clearTimeout(timer);
       state = "resting";

@@ -73,6 +73,11 @@ export async function untilReady(redis: Redis, signal: AbortSignal): Promise<voi
   });
 }
 
+/** Gives a connection up that answers nothing, and makes another. */
+export function reconnect(redis: Redis): void {
+  redis.disconnect(true);
+}
+
 export function disconnect(redis: Redis): void {
   redis.disconnect();
 }

@@ -5,6 +5,7 @@ import { withinDeadline } from "./deadline.ts";
 import { checkDeployment, readDeploymentId } from "./deployment.ts";
 import { probeKey, type Shards } from "./keys.ts";
 import { checkRedisSafety, isReplicaOnly, type UnsafeRedis } from "./safety.ts";
+import { parseVitals, type RedisVitals } from "./vitals.ts";
 
 /** Whether a Redis can be worked with: safe, the one that this process began with, and taking writes. */
 export interface Fitness {
@@ -19,6 +20,8 @@ export interface Fitness {
 
 const REPLICA_CHECK_MS = 1_000;
 const PROBE_TTL_MS = 10_000;
+/** The part of `maxmemory` above which nothing new is taken on. */
+const MEMORY_LIMIT = 0.97;
 
 export function createFitness(ports: {
   readonly redis: Redis;
@@ -31,6 +34,7 @@ export function createFitness(ports: {
   const { redis, shards, allowed, log, onEmptied } = ports;
   let deploymentId: string | undefined;
   let unfit: unknown;
+  let isFull = false;
 
   async function check(): Promise<void> {
     await checkRedisSafety(redis, allowed);
@@ -54,6 +58,14 @@ export function createFitness(ports: {
     }
   }
 
+  /** The next delivery might not fit, nor the jobs that would make room. */
+  function noteHeadRoom({ usedBytes, limitBytes }: RedisVitals): void {
+    const wasFull = isFull;
+    isFull = limitBytes > 0 && usedBytes > limitBytes * MEMORY_LIMIT;
+    if (isFull && !wasFull) log.error({ usedBytes, limitBytes }, "redis has no memory to spare");
+    if (wasFull && !isFull) log.info({}, "redis has memory to spare again");
+  }
+
   return {
     async untilFit(signal) {
       for (let said = false; ; said = true) {
@@ -74,9 +86,11 @@ export function createFitness(ports: {
       try {
         // A write, as a full Redis and a replica still answer a PING.
         const write = redis.set(probeKey, "1", "PX", PROBE_TTL_MS);
-        const [id] = await withinDeadline(deadlineMs, Promise.all([readDeploymentId(redis), write]));
+        const reading = Promise.all([readDeploymentId(redis), redis.info("memory"), write]);
+        const [id, memory] = await withinDeadline(deadlineMs, reading);
+        noteHeadRoom(parseVitals(memory));
         if (unfit !== undefined || id !== deploymentId) await withinDeadline(deadlineMs, checkAgain());
-        return unfit === undefined;
+        return unfit === undefined && !isFull;
       } catch {
         return false;
       }

@@ -40,6 +40,9 @@ function tagName(index: number, count: number): string {
 
 // Every key of the project. BullMQ's own begin with `<tag>:<queue name>:`.
 
+/** What begins BullMQ's keys of a queue: `…wait` (list), `…active` (list), `…delayed` (sorted set), `…<job>` (hash), … */
+export const queuePrefix = (shard: Shard, queue: string) => `${shard.tag}:${queue}:`;
+
 /** Hash `{version, record, lookups}`: one booking as JSON, and by what it is found. Expires with the retention. */
 export const bookingKey = (shard: Shard, bookingId: string) => `${shard.tag}:booking:${bookingId}`;
 
@@ -130,6 +133,9 @@ export const hostPairsKey = (shard: Shard, hostId: string) => `${shard.tag}:host
 /** Sorted set: ids of the bookings that a host's keys hold, by the time in ms after which they are dropped. */
 export const hostExpiryKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:expiry`;
 
+/** Sorted set `<host>/<booking>+<booking>`: conflicts that are open, by the end of their overlap in ms. No expiry. */
+export const openConflictsKey = (shard: Shard) => `${shard.tag}:open-conflicts`;
+
 /** String: an answer of Calendly's API as JSON. Expires after its time to live and the grace. No tag: it may lie anywhere. */
 export const cacheKey = (name: string) => `calendly:cache:${name}`;
 
@@ -177,6 +183,21 @@ export const rotationKey = "{calendly:0}:rotation";
 
 /** Hash `<app>/<id>` → what a live process says of itself and when, as JSON. No expiry. */
 export const instancesKey = "{calendly:0}:instances";
+
+/** Hash `<queue>/<shard>` → when a heartbeat last went through it, in ms. No expiry. */
+export const heartbeatsKey = "{calendly:0}:heartbeats";
+
+/** String: how many workers found themselves deaf. No expiry. */
+export const deafWorkersKey = "{calendly:0}:deaf-workers";
+
+/** Hash `accepted`, `folded`, `published`, `failed`: how many in that minute since 1970. Expires after two hours. */
+export const flowKey = (minute: number) => `{calendly:0}:flow:${minute}`;
+
+/** Stream of what people did: who, action, subject, time. About 10,000 are kept. */
+export const auditKey = "{calendly:0}:audit";
+
+/** String: there while the advice to rotate a token is not wanted, by the token's fingerprint. Expires with that. */
+export const snoozedTokenKey = (fingerprint: string) => `{calendly:0}:snoozed-token:${fingerprint}`;
 
 /** Hash invitee id → `active` or `canceled`: the known invitees of a scheduled event. Expires with the retention. */
 export const knownInviteesKey = (shard: Shard, eventId: string) => `${shard.tag}:event:${eventId}:invitees`;

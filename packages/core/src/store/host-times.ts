@@ -16,7 +16,9 @@ import {
   hostExpiryKey,
   hostPairsKey,
   hostTimesKey,
+  openConflictsKey,
   outcomeStreamKey,
+  type Shard,
   type Shards,
 } from "../redis/keys.ts";
 import { streamEntries } from "./bookings.ts";
@@ -33,6 +35,11 @@ export interface Taking {
   /** When the booking last changed, ISO 8601: a conflict that is no more ended then. */
   readonly changedAt: string;
   readonly origin: Origin;
+}
+
+/** How many conflicts are open whose overlap is not over. */
+export async function countOpenConflicts(redis: Redis, shard: Shard, now: number): Promise<number> {
+  return await redis.zcount(openConflictsKey(shard), `(${now}`, "+inf");
 }
 
 export interface HostTimes {
@@ -56,8 +63,19 @@ const takeHostTime = defineScript({
 
 const tellConflict = defineScript({
   name: "tell-conflict",
-  keys: ["bookings", "told", "outcomes"],
-  args: ["pair", "expected", "state", "first", "first_version", "second", "second_version"],
+  keys: ["bookings", "told", "outcomes", "open"],
+  args: [
+    "pair",
+    "expected",
+    "state",
+    "first",
+    "first_version",
+    "second",
+    "second_version",
+    "member",
+    "open_until",
+    "now",
+  ],
   reply: (raw) => raw === 1,
 });
 
@@ -101,7 +119,7 @@ export function createHostTimes(ports: {
       for (const { otherId, otherVersion, before, state, outcomes } of changes) {
         isCurrent = await tellConflict(
           redis,
-          { ...keys, outcomes: outcomeStreamKey(shard) },
+          { ...keys, outcomes: outcomeStreamKey(shard), open: openConflictsKey(shard) },
           {
             pair: pairOf(taking.bookingId, otherId),
             expected: before ?? "",
@@ -110,6 +128,9 @@ export function createHostTimes(ports: {
             first_version: taking.version,
             second: otherId,
             second_version: otherVersion,
+            member: `${hostId}/${pairOf(taking.bookingId, otherId)}`,
+            open_until: state.open === undefined ? "" : Date.parse(state.open.data.overlap.end),
+            now: now(),
           },
           streamEntries(outcomes),
         );

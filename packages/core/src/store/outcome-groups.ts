@@ -245,6 +245,10 @@ export async function readDeadLetters(redis: Redis, shard: Shard, group: string)
   });
 }
 
+export async function countDeadLetters(redis: Redis, shard: Shard, group: string): Promise<number> {
+  return await redis.xlen(groupDeadLettersKey(shard, group));
+}
+
 /** Forgets what groups have given up of the bookings that `isErased` names. */
 export async function eraseDeadLetters(
   redis: Redis,

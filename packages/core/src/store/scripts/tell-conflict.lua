@@ -3,6 +3,7 @@
 --   bookings        hash booking id -> what it takes, as JSON with version
 --   told            hash "<id>+<id>" -> what has been told of the two, as JSON
 --   outcomes        stream
+--   open            sorted set: conflicts that are open, by the end of their overlap
 --   pair            "<id>+<id>"
 --   expected        what had been told, as JSON; empty for nothing
 --   state           what has been told after this, as JSON
@@ -10,6 +11,9 @@
 --   first_version   that this was computed from; empty for one that the host does not know any more
 --   second          id of the other
 --   second_version  likewise
+--   member          of the sorted set
+--   open_until      in ms; empty where there is no conflict after this
+--   now             in ms
 --   rest            id, type, subject, event of each outcome
 -- Replies 1 when written, 0 when something has changed: it is to be computed again.
 local function version_of(id)
@@ -24,6 +28,12 @@ if version_of(first) ~= first_version or version_of(second) ~= second_version th
   return 0
 end
 redis.call('HSET', told, pair, state)
+redis.call('ZREMRANGEBYSCORE', open, '-inf', now)
+if open_until == '' then
+  redis.call('ZREM', open, member)
+else
+  redis.call('ZADD', open, open_until, member)
+end
 for i = 1, #rest, 4 do
   redis.call('XADD', outcomes, '*', 'id', rest[i], 'type', rest[i + 1], 'subject', rest[i + 2], 'event', rest[i + 3])
 end

@@ -1,0 +1,38 @@
+import { Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import type { Shard } from "../redis/keys.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { QueueContract } from "./contract.ts";
+
+/** The name of a job that does nothing but show that the queue is worked on. It is taken before all that wait. */
+export const HEARTBEAT = "heartbeat";
+
+/** Puts heartbeats into queues. */
+export interface Heartbeats {
+  /** One in each queue, unless one is waiting there still. */
+  beat(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** `redis` must be ready: a BullMQ queue made on a connection that is not stays broken. */
+export function createHeartbeats(ports: {
+  readonly redis: Redis;
+  readonly queues: readonly { readonly contract: QueueContract; readonly shard: Shard }[];
+  readonly log: Logger;
+}): Heartbeats {
+  const { redis, log } = ports;
+  const queues = ports.queues.map(({ contract: { name }, shard }) => {
+    const queue = new Queue(name, { connection: redis, prefix: shard.tag });
+    queue.on("error", (err) => log.debug({ err, queue: name }, "queue error"));
+    return queue;
+  });
+  return {
+    async beat() {
+      const options = { jobId: HEARTBEAT, lifo: true, removeOnComplete: true, removeOnFail: true };
+      await Promise.all(queues.map((queue) => queue.add(HEARTBEAT, {}, options)));
+    },
+    async close() {
+      await Promise.all(queues.map((queue) => queue.close()));
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import type { Redis } from "ioredis";
+
+/** How a Redis is, as it says itself. */
+export interface RedisVitals {
+  readonly isPrimary: boolean;
+  /** It keeps an append-only file, and its last write to it went well. */
+  readonly isPersistent: boolean;
+  readonly usedBytes: number;
+  /** What it may use: its maxmemory, else the memory of its machine; 0 where it does not say. */
+  readonly maxBytes: number;
+  /** Its maxmemory alone; 0 where it has none. */
+  readonly limitBytes: number;
+  readonly clients: number;
+}
+
+export async function readVitals(redis: Redis): Promise<RedisVitals> {
+  return parseVitals(await redis.info());
+}
+
+/** Of the answer to `INFO`. */
+export function parseVitals(info: string): RedisVitals {
+  const facts = new Map(info.split(/\r?\n/).map((line) => line.split(":", 2) as [string, string | undefined]));
+  const number = (name: string) => Number(facts.get(name) ?? 0);
+  return {
+    isPrimary: facts.get("role") === "master",
+    isPersistent: facts.get("aof_enabled") === "1" && facts.get("aof_last_write_status") === "ok",
+    usedBytes: number("used_memory"),
+    maxBytes: number("maxmemory") || number("total_system_memory"),
+    limitBytes: number("maxmemory"),
+    clients: number("connected_clients"),
+  };
+}

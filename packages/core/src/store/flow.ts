@@ -1,0 +1,62 @@
+import type { Redis } from "ioredis";
+import { flowKey } from "../redis/keys.ts";
+
+/** What passes an installation, minute by minute, for a person to look at. */
+export const FLOW = ["accepted", "folded", "published", "refused", "failed"] as const;
+export type Flowing = (typeof FLOW)[number];
+
+export type FlowMinute = { readonly startedAt: number } & Readonly<Record<Flowing, number>>;
+
+export interface Flow {
+  count(what: Flowing, by?: number): void;
+  /** Writes down what has been counted since the last time. Never rejects: what Redis does not take is kept for the next. */
+  flush(): Promise<void>;
+  /** The last minutes, the oldest first, the current one last: of all processes, as far as they have flushed. */
+  last(minutes: number): Promise<FlowMinute[]>;
+}
+
+const MINUTE_MS = 60_000;
+const KEPT_S = 7_200;
+
+export function createFlow(redis: Redis, now: () => number): Flow {
+  const counted = new Map<string, number>();
+  const minuteNow = () => Math.floor(now() / MINUTE_MS);
+
+  function add(key: string, by: number): void {
+    counted.set(key, (counted.get(key) ?? 0) + by);
+  }
+
+  return {
+    count: (what, by = 1) => add(`${minuteNow()}/${what}`, by),
+    async flush() {
+      for (const [key, by] of [...counted]) {
+        counted.delete(key);
+        const [minute = "", what = ""] = key.split("/");
+        try {
+          await redis.hincrby(flowKey(Number(minute)), what, by);
+          await redis.expire(flowKey(Number(minute)), KEPT_S);
+        } catch {
+          add(key, by);
+        }
+      }
+    },
+    async last(minutes) {
+      const newest = minuteNow();
+      const all = Array.from({ length: minutes }, (_, index) => newest - minutes + 1 + index);
+      return await Promise.all(
+        all.map(async (minute) => {
+          const counts = await redis.hgetall(flowKey(minute));
+          const of = (what: Flowing) => Number(counts[what] ?? 0);
+          const { accepted, folded, published, refused, failed } = {
+            accepted: of("accepted"),
+            folded: of("folded"),
+            published: of("published"),
+            refused: of("refused"),
+            failed: of("failed"),
+          };
+          return { startedAt: minute * MINUTE_MS, accepted, folded, published, refused, failed };
+        }),
+      );
+    },
+  };
+}
