@@ -7,7 +7,7 @@ import { createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis } from "../support/shared-redis.ts";
-import { startIngest, startWorker } from "../support/stack.ts";
+import { METRICS_TOKEN, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const OPS_TOKEN = "test-ops-token-not-a-secret";

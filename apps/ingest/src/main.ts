@@ -9,6 +9,7 @@ import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { createFlow } from "@calendly-worker/core/store/flow";
 import { ANNOUNCE_EVERY_MS, announce, leave, newInstance } from "@calendly-worker/core/store/instances";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { createMeter } from "@calendly-worker/core/telemetry/meter";
@@ -37,6 +38,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
   const fitness = createFitness({ redis, shards, allowed: config.REDIS_ALLOW_UNSAFE ?? [], log });
   const credentials = createCredentials(redis, Date.now);
+  const flow = createFlow(redis, Date.now);
   const keyCoverage = createKeyCoverage({ subscriptions: createSubscriptionStore(redis), credentials, log });
   const intake = createIntake({
     redis,
@@ -54,6 +56,9 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
     verify,
     read: readDelivery,
     onDelivered: (key) => keyUsage?.count(key),
+    onOutcome: (result) => {
+      if (result === "accepted" || result === "refused") flow.count(result);
+    },
     onLate: (result) => meter.count("lateDeliveries", { result }),
     meter,
     enqueue: intake.enqueue,
@@ -96,11 +101,12 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   await announce(redis, instance);
   const telling = setInterval(() => {
     void keyUsage?.flush();
+    void flow.flush();
     announce(redis, instance).catch((err: unknown) => log.debug({ err }, "could not say that this process lives"));
   }, ANNOUNCE_EVERY_MS);
   lifecycle.own("key usage", telling, async (timer) => {
     clearInterval(timer);
-    const goodbye = Promise.all([keyUsage?.flush(), leave(redis, instance)]);
+    const goodbye = Promise.all([keyUsage?.flush(), flow.flush(), leave(redis, instance)]);
     await withinDeadline(REDIS_DEADLINE_MS, goodbye).catch(() => {});
   });
   await keyCoverage.accept(fingerprints);

@@ -53,6 +53,7 @@ export interface Ports {
    * asked for it by now.
    */
   hint(fact: InviteeFact, signedAt: number, arrival: Arrival): Promise<"kept" | "confirmed">;
+  onOutcome(result: Outcome["kind"]): void;
   /** A genuine delivery is older than the window. */
   onLate(result: Outcome["kind"]): void;
   readonly scope: Scope;

@@ -5,17 +5,19 @@ import { createOutcomeFeed } from "@calendly-worker/core/outcomes/feed";
 import { createDestinationManager } from "@calendly-worker/core/outcomes/manage-destinations";
 import { createPusher } from "@calendly-worker/core/outcomes/push-request";
 import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
+import { openBoardQueues } from "@calendly-worker/core/queues/board-queues";
 import type { createConsumer } from "@calendly-worker/core/queues/consumer";
 import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { connectWorker, type Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
+import { createAudit } from "@calendly-worker/core/store/audit";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
 import { createExpectations } from "@calendly-worker/core/store/expectations";
-import type { Flow } from "@calendly-worker/core/store/flow";
+import { createFlow } from "@calendly-worker/core/store/flow";
 import { createHeartbeatStore } from "@calendly-worker/core/store/heartbeats";
 import type { Notices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
@@ -23,15 +25,17 @@ import { createTokenSnoozes } from "@calendly-worker/core/store/snoozes";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { createSweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
-import type { Router } from "express";
+import { Router } from "express";
 import { type FleetPorts, tellOfTheFleet } from "./fleet-metrics.ts";
+import type { Health } from "./health.ts";
 import { pushOutcome } from "./jobs/push-outcome.ts";
 import { startPushing } from "./pushing.ts";
 import { apiRoutes } from "./routes/api.ts";
+import { opsRoutes } from "./routes/ops.ts";
 
 const PUSH_TIMEOUT_MS = 10_000;
 
-/** Starts the pushing of outcomes to destinations, and gives the routes that internal services ask. A part of main.ts. */
+/** Starts the pushing of outcomes to destinations, and gives the routes that people and services ask. A part of main.ts. */
 export function serveInternalServices(parts: {
   readonly config: Config<"worker">;
   readonly lifecycle: Lifecycle;
@@ -43,7 +47,7 @@ export function serveInternalServices(parts: {
   readonly consuming: Pick<Parameters<typeof createConsumer>[0], "lockMs" | "stalledCheckMs" | "meter" | "onHeartbeat">;
   readonly gate: ApiGate;
   readonly fleet: Pick<FleetPorts, "beganAt" | "maxUsage">;
-  readonly flow: Flow;
+  readonly health: () => Promise<Health>;
   readonly instance: string;
   readonly notices: Notices;
   readonly eventTypes: EventTypes;
@@ -77,29 +81,49 @@ export function serveInternalServices(parts: {
   const feed = lifecycle.own("outcome feed", createOutcomeFeed(connectWorker(config.REDIS_URL, log), shards), (open) =>
     open.close(),
   );
-  tellOfTheFleet(parts.consuming.meter, {
-    ...parts.fleet,
+  const expectations = createExpectations({ redis: probe, shards, search, retentionDays, now });
+  const seen = {
     redis: probe,
     shards,
+    quarantine: createQuarantine({ redis: probe, shards, retentionDays }),
+    heartbeats: createHeartbeatStore(probe),
+    destinations: createDestinationStore(probe, now),
+    pushQueues: lifecycle.own(
+      "push queues seen",
+      createPushQueues({ redis: probe, shard: shards.first, log }),
+      (open) => open.close(),
+    ),
+    now,
+  };
+  tellOfTheFleet(parts.consuming.meter, {
+    ...seen,
+    ...parts.fleet,
     gate: parts.gate,
     credentials: createCredentials(probe, now),
     snoozes: createTokenSnoozes(probe, now),
     subscriptions: createSubscriptionStore(probe),
     runs: createSweepRuns(probe),
-    expectations: createExpectations({ redis: probe, shards, search, retentionDays, now }),
-    quarantine: createQuarantine({ redis: probe, shards, retentionDays }),
-    heartbeats: createHeartbeatStore(probe),
-    destinations: createDestinationStore(probe, now),
-    pushQueues: queues,
-    now,
+    expectations,
   });
-  return apiRoutes({
+  const router = Router();
+  router.use(
+    opsRoutes({
+      ...seen,
+      health: parts.health,
+      flow: createFlow(probe, now),
+      audit: createAudit(probe, now),
+      queues: lifecycle.own("board queues", openBoardQueues({ redis: probe, shards, log }), (open) => open.close()),
+      isWritable: config.OPS_DASHBOARD_WRITABLE,
+      log,
+    }),
+  );
+  const api = apiRoutes({
     redis: probe,
     shards,
     bookings,
     search,
     eventTypes,
-    expectations: createExpectations({ redis: probe, shards, search, retentionDays, now }),
+    expectations,
     destinations: createDestinationManager({
       destinations: createDestinationStore(probe, now),
       queues,
@@ -111,4 +135,6 @@ export function serveInternalServices(parts: {
     log,
     signal: lifecycle.signal,
   });
+  router.use(api);
+  return router;
 }

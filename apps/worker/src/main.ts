@@ -390,7 +390,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     eventTypes,
     gate,
     fleet: { beganAt: () => beganAt, maxUsage },
-    flow,
+    health,
     now,
   });
   await announce(redis, instance);

@@ -52,6 +52,7 @@ export function webhookRoute(
       ...(generation === undefined ? {} : { generation }),
     });
     const { kind: result, ...facts } = outcome;
+    ports.onOutcome(result);
     measure(ports.meter, outcome, performance.now() - startedAt);
     const level = outcome.kind === "unavailable" ? "warn" : "info";
     log[level]({ result, ...facts, generation, ms: Math.round(performance.now() - startedAt) }, "delivery");

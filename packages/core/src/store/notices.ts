@@ -33,6 +33,23 @@ export interface Notice {
   readonly message: string;
 }
 
+export interface KeptNotice {
+  readonly type: string;
+  readonly subject: string;
+  readonly message: string;
+  /** ISO 8601. */
+  readonly at: string;
+}
+
+/** The newest first. */
+export async function lastNotices(redis: Redis, count: number): Promise<KeptNotice[]> {
+  const entries = await redis.xrevrange(noticesKey, "+", "-", "COUNT", count);
+  return entries.map(([, fields]) => {
+    const of = (name: string) => fields[fields.indexOf(name) + 1] ?? "";
+    return { type: of("type"), subject: of("subject"), message: of("message"), at: of("time") };
+  });
+}
+
 export interface Notices {
   add(notice: Notice): Promise<void>;
   /** Gives it unless one of its type and subject was given so within the last day. */
