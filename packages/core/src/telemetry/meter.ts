@@ -43,8 +43,12 @@ export function createMeter(app: "ingest" | "worker"): Meter {
     if (!isTold) continue;
     const { name, help } = spec;
     const options = { name, help, labelNames: Object.keys(spec.labels), registers: [registry] };
-    if (spec.kind === "counter") counters.set(key, new Counter(options));
-    else if (spec.kind === "gauge") gauges.set(key, new Gauge(options));
+    if (spec.kind === "counter") {
+      const counter = new Counter(options);
+      // What is counted for the first time would else be no increase, but something new.
+      for (const labels of combinationsOf(spec.labels)) counter.inc(labels, 0);
+      counters.set(key, counter);
+    } else if (spec.kind === "gauge") gauges.set(key, new Gauge(options));
     else histograms.set(key, new Histogram({ ...options, buckets: [...(spec.buckets ?? [])] }));
   }
 
@@ -106,4 +110,17 @@ export function createMeter(app: "ingest" | "worker"): Meter {
       return await collecting;
     },
   };
+}
+
+/** Begun at zero, so many at most. */
+const MOST_COMBINATIONS = 60;
+
+/** Of labels that are closed lists all values with each other; none where one is open, or there are too many. */
+function combinationsOf(labels: MetricSpec["labels"]): Record<string, string>[] {
+  let all: Record<string, string>[] = [{}];
+  for (const [label, values] of Object.entries(labels)) {
+    if (typeof values === "string") return [];
+    all = all.flatMap((known) => values.map((value) => ({ ...known, [label]: value })));
+  }
+  return all.length <= MOST_COMBINATIONS ? all : [];
 }

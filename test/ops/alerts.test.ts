@@ -1,0 +1,104 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { METRICS } from "@calendly-worker/core/telemetry/metrics";
+import { describe, expect, test } from "@jest/globals";
+import { stringify } from "yaml";
+import { ALERTS } from "../../ops/prometheus/alerts.ts";
+import { annotationsOf, renderRules, runbookOf } from "../../ops/prometheus/render.ts";
+import { type AlertCase, CASES } from "./alert-cases.ts";
+import { metricNamesIn } from "./expressions.ts";
+
+const DIR = new URL("../../.local/alerts/", import.meta.url).pathname;
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+
+function promtool(...args: string[]) {
+  const { status, stdout, stderr, error } = spawnSync("promtool", args, { encoding: "utf8" });
+  if (error !== undefined)
+    throw new Error("promtool is needed: it comes with Debian's package prometheus", { cause: error });
+  return { status, output: `${stdout}${stderr}` };
+}
+
+/** What promtool says of tests of the rules. */
+function promtoolTests(tests: readonly object[]) {
+  mkdirSync(DIR, { recursive: true });
+  writeFileSync(`${DIR}rules.yml`, renderRules());
+  writeFileSync(`${DIR}tests.yml`, stringify({ rule_files: ["rules.yml"], evaluation_interval: "30s", tests }));
+  return promtool("test", "rules", `${DIR}tests.yml`);
+}
+
+const seriesOf = (series: AlertCase["fires"]) =>
+  Object.entries(series).map(([name, values]) => ({ series: name, values }));
+
+function expectation(name: string, at: number, labels: readonly object[]) {
+  const alert = ALERTS.find((one) => one.name === name);
+  if (alert === undefined) throw new Error(`there is no alert ${name}`);
+  const exp_alerts = labels.map((own) => ({
+    exp_labels: { severity: alert.severity, ...own },
+    exp_annotations: annotationsOf(alert),
+  }));
+  return { eval_time: `${at}m`, alertname: name, exp_alerts };
+}
+
+test("the rules are ones that Prometheus takes", () => {
+  mkdirSync(DIR, { recursive: true });
+  for (const factor of [1, 60]) {
+    writeFileSync(`${DIR}checked.yml`, renderRules(factor));
+    expect(promtool("check", "rules", `${DIR}checked.yml`).output).toContain("SUCCESS");
+  }
+});
+
+test("every alert has a case", () => {
+  expect(Object.keys(CASES).toSorted()).toEqual(ALERTS.map(({ name }) => name).toSorted());
+});
+
+describe("each alert", () => {
+  test("fires when it should", () => {
+    const tests = Object.entries(CASES).map(([name, { fires, at, labels = {} }]) => ({
+      interval: "1m",
+      input_series: seriesOf(fires),
+      alert_rule_test: [expectation(name, at, [labels])],
+    }));
+    expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+  });
+
+  test("does not fire when it should not", () => {
+    const tests = Object.entries(CASES).map(([name, { quiet, at }]) => ({
+      interval: "1m",
+      input_series: seriesOf(quiet),
+      alert_rule_test: [expectation(name, at, [])],
+    }));
+    expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+  });
+
+  test("without any data fires only where it is about that", () => {
+    const alert_rule_test = Object.entries(CASES).map(([name, { firesOnAbsence = [] }]) =>
+      expectation(name, 30, firesOnAbsence),
+    );
+    const tests = [{ interval: "1m", input_series: seriesOf({ other: "1x60" }), alert_rule_test }];
+    expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+  });
+
+  test("would be found out if it did not", () => {
+    const { quiet } = CASES["CalendlyConflictsOpen"] as AlertCase;
+    const alert_rule_test = [expectation("CalendlyConflictsOpen", 20, [{}])];
+    expect(promtoolTests([{ interval: "1m", input_series: seriesOf(quiet), alert_rule_test }]).status).toBe(1);
+  });
+});
+
+test("at most eight wake people", () => {
+  expect(ALERTS.filter(({ severity }) => severity === "page").length).toBeLessThanOrEqual(8);
+});
+
+test("every alert has its entry in the runbook, and the runbook none without one", () => {
+  const entries = [...read("docs/operations.md").matchAll(/^### (Calendly\w+)$/gm)].map(([, name]) => name);
+  expect(entries).toEqual(ALERTS.map(({ name }) => name));
+  for (const alert of ALERTS) expect(runbookOf(alert)).toBe(`docs/operations.md#${alert.name.toLowerCase()}`);
+});
+
+test("the rules name only metrics that are declared, and what the fleet tells is read with max or min", () => {
+  const rules = renderRules();
+  expect(metricNamesIn(rules).undeclared).toEqual([]);
+  const fleet = Object.values(METRICS).filter(({ by, kind }) => by === "fleet" && kind !== "counter");
+  const summed = fleet.filter(({ name }) => new RegExp(`\\bsum\\b[^(]*\\([^()]*\\b${name}\\b`).test(rules));
+  expect(summed.map(({ name }) => name)).toEqual([]);
+});
