@@ -63,7 +63,7 @@ function observe(child: ChildProcess): AppProcess {
     if (stream === null) continue;
     createInterface({ input: stream }).on("line", (line) => {
       printed.push(line);
-      if (line.startsWith("{")) logs.push(JSON.parse(line));
+      if (line.startsWith('{"')) logs.push(JSON.parse(line));
     });
   }
   const output = () => printed.join("\n");

@@ -29,8 +29,12 @@ export interface Ingest extends AppProcess {
 }
 
 /** An ingest on a port of its own, listening. It need not be ready yet. */
-export async function startIngest(redisUrl: string, variables: Variables = {}): Promise<Ingest> {
-  const app = startApp("ingest", {
+export async function startIngest(
+  redisUrl: string,
+  variables: Variables = {},
+  nodeOptions: readonly string[] = [],
+): Promise<Ingest> {
+  const settings = {
     REDIS_URL: redisUrl,
     INGEST_HOST: "127.0.0.1",
     INGEST_PORT: "0",
@@ -38,7 +42,8 @@ export async function startIngest(redisUrl: string, variables: Variables = {}): 
     METRICS_TOKEN,
     CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
     ...variables,
-  });
+  };
+  const app = startApp("ingest", settings, nodeOptions);
   const { url } = await app.untilLogged("listening");
   return { ...app, baseUrl: String(url), webhookUrl: `${url}${WEBHOOK_PATH}` };
 }
