@@ -12,6 +12,7 @@ import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-wor
 import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
+import { createAudit } from "@calendly-worker/core/store/audit";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
@@ -20,6 +21,7 @@ import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { createTokenSnoozes } from "@calendly-worker/core/store/snoozes";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { createSweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import { tokenDied } from "@calendly-worker/core/store/token-died";
@@ -99,6 +101,8 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
     credentials: createCredentials(redis, now),
     fingerprintOf: await openFingerprints(redis),
     runs: createSweepRuns(redis),
+    snoozes: createTokenSnoozes(redis, now),
+    audit: createAudit(redis, now),
     sweepJobs,
     destinations: createDestinationManager({
       destinations: createDestinationStore(redis, now),

@@ -14,3 +14,14 @@ export function wholeOf(text: string): number {
   }
   return value;
 }
+
+/** Reads a whole number within limits. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = wholeOf(text);
+    if (value < least || value > most) {
+      throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}

@@ -9,7 +9,7 @@ interface Genuine {
   readonly id: string;
   readonly signedWith: KeyName;
   /** What it told, or "unknown". */
-  readonly event: string;
+  readonly told: string;
 }
 
 /** How a delivery ended. Each kind has one HTTP status, see routes/webhook.ts. */
@@ -97,7 +97,7 @@ function eventOf(reading: Reading): string {
 }
 
 async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): Promise<Outcome> {
-  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith, event: eventOf(reading) };
+  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith, told: eventOf(reading) };
   switch (reading.kind) {
     case "unhandled":
       return { kind: "ignored", ...genuine };
@@ -116,7 +116,7 @@ async function receiveInTime(ports: Ports, reading: Reading, arrival: Arrival): 
  * again, such as the marking of a no-show, is left to ops.
  */
 async function receiveLate(ports: Ports, reading: Reading, arrival: Arrival, signedAt: number): Promise<Outcome> {
-  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith, event: eventOf(reading) };
+  const genuine: Genuine = { id: reading.identity, signedWith: arrival.signedWith, told: eventOf(reading) };
   if (reading.kind === "unhandled") return { kind: "ignored", ...genuine };
   if (reading.kind === "fact" && reading.test !== undefined)
     return { kind: "refused", code: "timestamp_outside_window" };

@@ -10,7 +10,7 @@ const RESTARTS: Restarts = { firstDelayMs: 500, longestDelayMs: 30_000, soundAft
 const GRACE_MS = 10_000;
 
 const config = loadBoth();
-const log = createLogger({ app: "supervisor", level: config.LOG_LEVEL });
+const log = createLogger({ app: "supervisor", level: config.LOG_LEVEL, format: config.LOG_FORMAT });
 const stopDeadlineMs = config.SHUTDOWN_DEADLINE * 1_000 + GRACE_MS;
 /** Does nothing unless tracing is switched on. */
 const TRACING = import.meta.resolve("@calendly-worker/core/telemetry/start-tracing");

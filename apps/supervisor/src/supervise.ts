@@ -52,7 +52,7 @@ export function supervise(
   }
 
   function giveUp(program: string, message: string): void {
-    log.fatal({ program }, message);
+    log.fatal({ event: "gave_up", program }, message);
     gaveUp = true;
     stop("SIGTERM", stopDeadlineMs);
   }

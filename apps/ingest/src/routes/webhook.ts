@@ -74,7 +74,7 @@ export function webhookRoute(
 
 function measure(meter: Meter, outcome: Outcome, ms: number): void {
   const { kind: result } = outcome;
-  const event = "event" in outcome ? outcome.event : "unknown";
+  const event = "told" in outcome ? outcome.told : "unknown";
   const key = "signedWith" in outcome ? outcome.signedWith : "none";
   meter.count("deliveries", { event, result, key });
   meter.observe("acknowledgement", { result }, ms / 1_000);

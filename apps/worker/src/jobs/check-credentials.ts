@@ -45,7 +45,7 @@ export function checkCredentials(ports: {
       before?.advice.some((known) => known.code === code && known.slot === slot);
     for (const item of advice.filter((one) => !isOld(one))) {
       const { code, slot, message } = item;
-      log.warn({ advice: code, slot }, message);
+      log.warn({ event: "credential_advice", advice: code, slot }, message);
       const type = NOTICE_OF[code];
       if (type !== undefined) await notices.add({ type, subject: slot, message });
     }

@@ -203,7 +203,7 @@ export function guardSubscription(ports: {
           known.code === code && known.subject === subject && (code !== "retrying" || known.message === message),
       );
     for (const { code, subject, message } of report.problems.filter((problem) => !isOld(problem))) {
-      log.warn({ problem: code, subject }, message);
+      log.warn({ event: "subscription_problem", problem: code, subject }, message);
       await notices.add({ type: PROBLEM_NOTICES[code as ProblemCode], subject, message });
     }
     await subscriptions.keepReport(report);

@@ -35,7 +35,7 @@ export async function runApp<A extends App>(
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(EXIT.refused);
   }
-  const log = createLogger({ app, level: config.LOG_LEVEL });
+  const log = createLogger({ app, level: config.LOG_LEVEL, format: config.LOG_FORMAT });
   const lifecycle = createLifecycle(log);
   let stoppingSince: number | undefined;
 
@@ -74,7 +74,8 @@ export async function runApp<A extends App>(
   } catch (err) {
     if (lifecycle.signal.aborted) return;
     const refusal = err instanceof RefusalError;
-    log.fatal({ err }, refusal ? "refusing to start" : "could not start");
+    if (refusal) log.fatal({ err }, "refusing to start");
+    else log.fatal({ err }, "could not start");
     if (refusal) process.stderr.write(`${err.message}\n`);
     await stop(refusal ? "refusing to start" : "could not start", refusal ? EXIT.refused : EXIT.failed);
   }

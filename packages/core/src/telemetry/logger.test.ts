@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { expect, test } from "@jest/globals";
 import { createLogger } from "./logger.ts";
 
@@ -48,4 +49,21 @@ test("an error about what could not be read does not quote it", () => {
     type: "SyntaxError",
     message: expect.stringContaining("Unexpected token"),
   });
+});
+
+test("each line bears the name of its event, by its message or as it is given", () => {
+  const lines: string[] = [];
+  const log = createLogger({ app: "test", level: "info", sink: { write: (line) => lines.push(line) } });
+  log.info({}, "what Calendly's API says, left out");
+  log.child({ queue: "x" }).warn({ event: "told", err: new Error("x") }, `something that varies ${Math.random()}`);
+  expect(lines.map((line) => JSON.parse(line).event)).toEqual(["what_calendly_s_api_says_left_out", "told"]);
+});
+
+test("for people there is a line in words, with the secrets left out", () => {
+  const program = `import { createLogger } from ${JSON.stringify(new URL("./logger.ts", import.meta.url).href)};
+    createLogger({ app: "test", level: "info", format: "pretty" }).info({ email: "a@example.org", ms: 5 }, "delivery");`;
+  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], { encoding: "utf8" });
+  expect(stdout).toMatch(/INFO.*delivery/);
+  expect(stdout).toContain("[redacted]");
+  expect(stdout).not.toContain("example.org");
 });

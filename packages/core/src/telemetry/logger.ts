@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from "pino";
+import pretty from "pino-pretty";
 
 export type { Logger } from "pino";
 
@@ -29,10 +30,40 @@ const SENSITIVE = [
   "password",
 ];
 
-/** JSON lines on standard output unless another sink is given. */
+/** The name of a log line's event: its constant message in small letters, as `docs/log-events.md` lists them. */
+export function eventOf(message: string): string {
+  return message
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "_")
+    .replaceAll(/^_|_$/g, "");
+}
+
+/** Each line bears the name of its event; one whose message varies brings it along. */
+function withEvent(args: readonly unknown[]): readonly unknown[] {
+  const [facts, message] = args;
+  if (typeof facts !== "object" || facts === null || typeof message !== "string" || "event" in facts) return args;
+  return [{ event: eventOf(message), ...facts }, message];
+}
+
+function isForPeople(format: "auto" | "json" | "pretty" = "auto"): boolean {
+  return format === "pretty" || (format === "auto" && process.stdout.isTTY === true);
+}
+
+function forPeople(): DestinationStream {
+  return pretty({
+    ignore: "app,pid,hostname,event",
+    translateTime: "SYS:HH:MM:ss.l",
+    messageFormat: "{app}  {msg}",
+    sync: true,
+  });
+}
+
+/** Lines on standard output, JSON or for people, unless another sink is given. */
 export function createLogger(options: {
   readonly app: string;
   readonly level: string;
+  /** `auto` by default: for people where standard output is a terminal. */
+  readonly format?: "auto" | "json" | "pretty";
   readonly sink?: DestinationStream;
 }): Logger {
   return pino(
@@ -43,8 +74,13 @@ export function createLogger(options: {
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: SENSITIVE.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[redacted]" },
       serializers: { err: describeError },
+      hooks: {
+        logMethod(args, method) {
+          method.apply(this, withEvent(args) as Parameters<typeof method>);
+        },
+      },
     },
-    options.sink ?? pino.destination({ dest: 1, sync: true }),
+    options.sink ?? (isForPeople(options.format) ? forPeople() : pino.destination({ dest: 1, sync: true })),
   );
 }
 
