@@ -1,4 +1,5 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac } from "node:crypto";
+import { isSameDigest } from "./secrets.ts";
 
 export type KeyName = "primary" | "secondary";
 
@@ -84,7 +85,7 @@ function parseSignature(header: string): Signature | undefined {
 
 function matches(key: string, signature: Signature, body: Uint8Array): boolean {
   const expected = createHmac("sha256", key).update(`${signature.timeText}.`).update(body).digest();
-  return signature.digests.some((digest) => timingSafeEqual(digest, expected));
+  return signature.digests.some((digest) => isSameDigest(digest, expected));
 }
 
 function refused(code: SignatureError): Verdict {
