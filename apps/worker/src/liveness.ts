@@ -29,7 +29,7 @@ export function keepAlive(parts: {
   const { lifecycle, watch, shards, log } = parts;
   const queues = lifecycle.own(
     "heartbeats",
-    createHeartbeats({ redis: watch, queues: allQueues(shards), log }),
+    createHeartbeats({ redis: watch, queues: allQueues(shards), everyMs: parts.heartbeatMs, log }),
     (open) => open.close().catch(() => {}),
   );
   const load = (consumer: Consumer) =>

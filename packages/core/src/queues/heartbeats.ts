@@ -7,9 +7,14 @@ import type { QueueContract } from "./contract.ts";
 /** The name of a job that does nothing but show that the queue is worked on. It is taken before all that wait. */
 export const HEARTBEAT = "heartbeat";
 
+/** How many heartbeats a minute a queue gets: they count against its rate limit, which is to be that much higher. */
+export function heartbeatsAMinute(everyMs: number): number {
+  return Math.ceil(60_000 / everyMs);
+}
+
 /** Puts heartbeats into queues. */
 export interface Heartbeats {
-  /** One in each queue, unless one is waiting there still. */
+  /** One in each queue, unless one is waiting there still or another worker has just put one there. */
   beat(): Promise<void>;
   close(): Promise<void>;
 }
@@ -18,9 +23,11 @@ export interface Heartbeats {
 export function createHeartbeats(ports: {
   readonly redis: Redis;
   readonly queues: readonly { readonly contract: QueueContract; readonly shard: Shard }[];
+  /** As often it is called by each worker. */
+  readonly everyMs: number;
   readonly log: Logger;
 }): Heartbeats {
-  const { redis, log } = ports;
+  const { redis, everyMs, log } = ports;
   const queues = ports.queues.map(({ contract: { name }, shard }) => {
     const queue = new Queue(name, { connection: redis, prefix: shard.tag });
     queue.on("error", (err) => log.debug({ err, queue: name }, "queue error"));
@@ -28,7 +35,8 @@ export function createHeartbeats(ports: {
   });
   return {
     async beat() {
-      const options = { jobId: HEARTBEAT, lifo: true, removeOnComplete: true, removeOnFail: true };
+      const deduplication = { id: HEARTBEAT, ttl: Math.floor(everyMs * 0.9) };
+      const options = { jobId: HEARTBEAT, deduplication, lifo: true, removeOnComplete: true, removeOnFail: true };
       await Promise.all(queues.map((queue) => queue.add(HEARTBEAT, {}, options)));
     },
     async close() {

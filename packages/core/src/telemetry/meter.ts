@@ -87,7 +87,11 @@ export function createMeter(app: "ingest" | "worker"): Meter {
   async function collect(): Promise<string> {
     const told: Parameters<Tell>[] = [];
     for (const read of readers) await read((...values) => void told.push(values));
-    for (const gauge of gauges.values()) gauge.reset();
+    for (const gauge of gauges.values()) {
+      gauge.reset();
+      // One without labels would be told as 0: what is not told now is absent.
+      gauge.remove({});
+    }
     for (const [key] of told) readAnew.add(key);
     for (const key of readAnew) counters.get(key)?.reset();
     for (const values of told) tell(...values);
