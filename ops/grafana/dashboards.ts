@@ -178,7 +178,7 @@ export const DASHBOARDS: readonly Dashboard[] = [
       },
       {
         title: "Since the last heartbeat",
-        description: "Over three minutes nobody works on the queue.",
+        description: "Over five minutes nobody works on the queue.",
         type: "timeseries",
         unit: "s",
         queries: one("time() - max by (queue) (calendly_heartbeat_timestamp_seconds)", "{{queue}}"),

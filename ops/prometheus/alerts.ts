@@ -69,7 +69,7 @@ export const ALERTS: readonly Alert[] = [
     summary: "No ingest or no worker is alive, or none tells its metrics",
     expr: () =>
       'absent(calendly_instances{kind="worker"}) or absent(calendly_instances{kind="ingest"}) or max by (kind) (calendly_instances) == 0',
-    forSeconds: 3 * MINUTE,
+    forSeconds: 5 * MINUTE,
   },
   {
     name: "CalendlyRedisUnsafe",
@@ -84,9 +84,9 @@ export const ALERTS: readonly Alert[] = [
     name: "CalendlyQueueUnworked",
     severity: "page",
     because: "Deliveries are acknowledged and nothing becomes of them until somebody works on the queue.",
-    summary: "No heartbeat has gone through a queue for three minutes",
+    summary: "No heartbeat has gone through a queue for five minutes",
     expr: ({ seconds }) =>
-      `time() - max by (queue) (calendly_heartbeat_timestamp_seconds) > ${seconds(3 * MINUTE)} unless on (queue) max by (queue) (calendly_queue_paused) == 1`,
+      `time() - max by (queue) (calendly_heartbeat_timestamp_seconds) > ${seconds(5 * MINUTE)} unless on (queue) max by (queue) (calendly_queue_paused) == 1`,
     forSeconds: 2 * MINUTE,
   },
   {

@@ -9,29 +9,40 @@ export interface TcpProxy {
    * server has answered them but before the client hears of it. Resolves when that has happened.
    */
   holdAt(bytes: string, when: "before" | "after"): Promise<void>;
-  /** From now on, what comes on the connections that are open goes nowhere, as if the other machine were gone. */
-  swallow(): void;
+  /**
+   * From now on, what comes on the connections that are open goes nowhere, as if the other machine were gone: on all, or
+   * on those on which the client has sent these bytes.
+   */
+  swallow(bytes?: string): void;
   close(): Promise<void>;
 }
+
+const MOST_KEPT = 100_000;
 
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   const swallowed = new Set<Socket>();
+  /** Both ends of each connection, with what the client began with. */
+  const connections = new Map<Socket, { readonly target: Socket; sent: string }>();
   let trap: { readonly bytes: string; readonly when: "before" | "after"; readonly sprung: () => void } | undefined;
 
   const server = createServer((client) => {
     const target = connect(targetPort, "127.0.0.1");
     let answering: (() => void) | undefined;
+    const connection = { target, sent: "" };
+    connections.set(client, connection);
     for (const socket of [client, target]) {
       sockets.add(socket);
       socket.on("error", () => {});
       socket.on("close", () => {
         sockets.delete(socket);
+        connections.delete(client);
         client.destroy();
         target.destroy();
       });
     }
     client.on("data", (data) => {
+      if (connection.sent.length < MOST_KEPT) connection.sent += data.toString("latin1").toLowerCase();
       if (swallowed.has(client)) return;
       if (trap !== undefined && data.includes(trap.bytes)) {
         const { when, sprung } = trap;
@@ -62,8 +73,10 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       new Promise((resolve) => {
         trap = { bytes, when, sprung: resolve };
       }),
-    swallow() {
-      for (const socket of sockets) swallowed.add(socket);
+    swallow(bytes = "") {
+      for (const [client, { target, sent }] of connections) {
+        if (sent.includes(bytes)) for (const socket of [client, target]) swallowed.add(socket);
+      }
     },
     async close() {
       for (const socket of sockets) socket.destroy();
