@@ -31,6 +31,7 @@ const startedAt = Date.now();
 await step("packages", installPackages);
 await step("build", build);
 const redis = await step("redis", findRedis);
+const lacking = task === "test" ? (await step("tools", findTools)).lacking : [];
 say(`ready after ${seconds(startedAt)}\n`);
 run();
 
@@ -85,7 +86,7 @@ async function findRedis() {
   if (spawnSync("docker", ["info"], { stdio: "ignore", timeout: 10_000 }).status === 0) {
     return { says: "in containers, by the Docker engine", server: "docker" };
   }
-  if (isDebian() && process.getuid?.() === 0 && (await mayInstall())) {
+  if (isDebian() && process.getuid?.() === 0 && (await mayInstall("redis-server"))) {
     say("  redis     installing Debian's package redis-server …");
     const advice = "redis-server could not be installed. Install Redis 7 or Valkey 8 by hand and try again.";
     must("apt-get", ["-qq", "update"], advice);
@@ -106,11 +107,44 @@ async function findRedis() {
   );
 }
 
+/**
+ * Prometheus, its promtool and Chromium, which some tests need. Where they are not and cannot be installed, those tests are
+ * skipped by name, but not where REQUIRE_TOOLS is set.
+ */
+async function findTools() {
+  const packages = {
+    prometheus: ["prometheus", "promtool"],
+    chromium: ["chromium", "chromium-browser", "google-chrome"],
+  };
+  const isThere = (name) =>
+    name === "prometheus" ? packages.prometheus.every((program) => onPath([program])) : onPath(packages[name]);
+  const missing = Object.keys(packages).filter((name) => !isThere(name));
+  if (missing.length > 0 && isDebian() && process.getuid?.() === 0 && (await mayInstall(missing.join(" and ")))) {
+    say(`  tools     installing Debian's ${missing.join(" and ")} …`);
+    const advice = `${missing.join(" and ")} could not be installed. Install them by hand and try again.`;
+    const options = { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
+    must("apt-get", ["-qq", "update"], advice);
+    must("apt-get", ["-qq", "install", "-y", "--no-install-recommends", ...missing], advice, options);
+    // Debian starts it as a service where there is an init to do so; only the program is wanted.
+    if (missing.includes("prometheus")) spawnSync("systemctl", ["disable", "--now", "prometheus"], { stdio: "ignore" });
+  }
+  const lacking = Object.keys(packages).filter((name) => !isThere(name));
+  if (lacking.length > 0 && process.env.REQUIRE_TOOLS) fail(`${lacking.join(" and ")} must be on the PATH.`);
+  const says =
+    lacking.length === 0
+      ? "prometheus, promtool, chromium"
+      : `without ${lacking.join(" and ")}: their tests are skipped`;
+  return { says, lacking };
+}
+
 function redisOnPath() {
+  return onPath(["redis-server", "valkey-server"]);
+}
+
+/** The first of the programs that the PATH leads to. */
+function onPath(names) {
   const dirs = (process.env.PATH ?? "").split(delimiter);
-  return ["redis-server", "valkey-server"]
-    .flatMap((name) => dirs.map((dir) => join(dir, name)))
-    .find((file) => existsSync(file));
+  return names.flatMap((name) => dirs.map((dir) => join(dir, name))).find((file) => existsSync(file));
 }
 
 function isDebian() {
@@ -118,12 +152,10 @@ function isDebian() {
   return /^ID(_LIKE)?=.*\b(debian|ubuntu)\b/m.test(release);
 }
 
-async function mayInstall() {
+async function mayInstall(what) {
   if (!process.stdin.isTTY || process.env.CI) return true;
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await terminal.question(
-    "  redis     not found. Install the package redis-server with apt-get now? [Y/n] ",
-  );
+  const answer = await terminal.question(`  ${what} not found. Install with apt-get now? [Y/n] `);
   terminal.close();
   return !/^n/i.test(answer.trim());
 }
@@ -133,7 +165,12 @@ function run() {
   const child = spawn(join(bin, "node"), ["--disable-warning=ExperimentalWarning", ...commands[task], ...rest], {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ""}`, TEST_REDIS_SERVER: redis.server },
+    env: {
+      ...process.env,
+      PATH: `${bin}${delimiter}${process.env.PATH ?? ""}`,
+      TEST_REDIS_SERVER: redis.server,
+      TEST_LACKS: lacking.join(),
+    },
   });
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => child.kill("SIGTERM"));

@@ -5,6 +5,7 @@ import { describe, expect, test } from "@jest/globals";
 import { stringify } from "yaml";
 import { ALERTS } from "../../ops/prometheus/alerts.ts";
 import { annotationsOf, renderRules, runbookOf } from "../../ops/prometheus/render.ts";
+import { describeWith } from "../support/tools.ts";
 import { type AlertCase, CASES } from "./alert-cases.ts";
 import { metricNamesIn } from "./expressions.ts";
 
@@ -39,66 +40,68 @@ function expectation(name: string, at: number, labels: readonly object[]) {
   return { eval_time: `${at}m`, alertname: name, exp_alerts };
 }
 
-test("the rules are ones that Prometheus takes", () => {
-  mkdirSync(DIR, { recursive: true });
-  for (const factor of [1, 60]) {
-    writeFileSync(`${DIR}checked.yml`, renderRules(factor));
-    expect(promtool("check", "rules", `${DIR}checked.yml`).output).toContain("SUCCESS");
-  }
-});
-
-test("every alert has a case", () => {
-  expect(Object.keys(CASES).toSorted()).toEqual(ALERTS.map(({ name }) => name).toSorted());
-});
-
-describe("each alert", () => {
-  test("fires when it should", () => {
-    const tests = Object.entries(CASES).map(([name, { fires, at, labels = {} }]) => ({
-      interval: "1m",
-      input_series: seriesOf(fires),
-      alert_rule_test: [expectation(name, at, [labels])],
-    }));
-    expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+describeWith("prometheus", "the alert rules", () => {
+  test("the rules are ones that Prometheus takes", () => {
+    mkdirSync(DIR, { recursive: true });
+    for (const factor of [1, 60]) {
+      writeFileSync(`${DIR}checked.yml`, renderRules(factor));
+      expect(promtool("check", "rules", `${DIR}checked.yml`).output).toContain("SUCCESS");
+    }
   });
 
-  test("does not fire when it should not", () => {
-    const tests = Object.entries(CASES).map(([name, { quiet, at }]) => ({
-      interval: "1m",
-      input_series: seriesOf(quiet),
-      alert_rule_test: [expectation(name, at, [])],
-    }));
-    expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+  test("every alert has a case", () => {
+    expect(Object.keys(CASES).toSorted()).toEqual(ALERTS.map(({ name }) => name).toSorted());
   });
 
-  test("without any data fires only where it is about that", () => {
-    const alert_rule_test = Object.entries(CASES).map(([name, { firesOnAbsence = [] }]) =>
-      expectation(name, 30, firesOnAbsence),
-    );
-    const tests = [{ interval: "1m", input_series: seriesOf({ other: "1x60" }), alert_rule_test }];
-    expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+  describe("each alert", () => {
+    test("fires when it should", () => {
+      const tests = Object.entries(CASES).map(([name, { fires, at, labels = {} }]) => ({
+        interval: "1m",
+        input_series: seriesOf(fires),
+        alert_rule_test: [expectation(name, at, [labels])],
+      }));
+      expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+    });
+
+    test("does not fire when it should not", () => {
+      const tests = Object.entries(CASES).map(([name, { quiet, at }]) => ({
+        interval: "1m",
+        input_series: seriesOf(quiet),
+        alert_rule_test: [expectation(name, at, [])],
+      }));
+      expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+    });
+
+    test("without any data fires only where it is about that", () => {
+      const alert_rule_test = Object.entries(CASES).map(([name, { firesOnAbsence = [] }]) =>
+        expectation(name, 30, firesOnAbsence),
+      );
+      const tests = [{ interval: "1m", input_series: seriesOf({ other: "1x60" }), alert_rule_test }];
+      expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+    });
+
+    test("would be found out if it did not", () => {
+      const { quiet } = CASES["CalendlyConflictsOpen"] as AlertCase;
+      const alert_rule_test = [expectation("CalendlyConflictsOpen", 20, [{}])];
+      expect(promtoolTests([{ interval: "1m", input_series: seriesOf(quiet), alert_rule_test }]).status).toBe(1);
+    });
   });
 
-  test("would be found out if it did not", () => {
-    const { quiet } = CASES["CalendlyConflictsOpen"] as AlertCase;
-    const alert_rule_test = [expectation("CalendlyConflictsOpen", 20, [{}])];
-    expect(promtoolTests([{ interval: "1m", input_series: seriesOf(quiet), alert_rule_test }]).status).toBe(1);
+  test("at most eight wake people", () => {
+    expect(ALERTS.filter(({ severity }) => severity === "page").length).toBeLessThanOrEqual(8);
   });
-});
 
-test("at most eight wake people", () => {
-  expect(ALERTS.filter(({ severity }) => severity === "page").length).toBeLessThanOrEqual(8);
-});
+  test("every alert has its entry in the runbook, and the runbook none without one", () => {
+    const entries = [...read("docs/operations.md").matchAll(/^### (Calendly\w+)$/gm)].map(([, name]) => name);
+    expect(entries).toEqual(ALERTS.map(({ name }) => name));
+    for (const alert of ALERTS) expect(runbookOf(alert)).toBe(`docs/operations.md#${alert.name.toLowerCase()}`);
+  });
 
-test("every alert has its entry in the runbook, and the runbook none without one", () => {
-  const entries = [...read("docs/operations.md").matchAll(/^### (Calendly\w+)$/gm)].map(([, name]) => name);
-  expect(entries).toEqual(ALERTS.map(({ name }) => name));
-  for (const alert of ALERTS) expect(runbookOf(alert)).toBe(`docs/operations.md#${alert.name.toLowerCase()}`);
-});
-
-test("the rules name only metrics that are declared, and what the fleet tells is read with max or min", () => {
-  const rules = renderRules();
-  expect(metricNamesIn(rules).undeclared).toEqual([]);
-  const fleet = Object.values(METRICS).filter(({ by, kind }) => by === "fleet" && kind !== "counter");
-  const summed = fleet.filter(({ name }) => new RegExp(`\\bsum\\b[^(]*\\([^()]*\\b${name}\\b`).test(rules));
-  expect(summed.map(({ name }) => name)).toEqual([]);
+  test("the rules name only metrics that are declared, and what the fleet tells is read with max or min", () => {
+    const rules = renderRules();
+    expect(metricNamesIn(rules).undeclared).toEqual([]);
+    const fleet = Object.values(METRICS).filter(({ by, kind }) => by === "fleet" && kind !== "counter");
+    const summed = fleet.filter(({ name }) => new RegExp(`\\bsum\\b[^(]*\\([^()]*\\b${name}\\b`).test(rules));
+    expect(summed.map(({ name }) => name)).toEqual([]);
+  });
 });
