@@ -8,6 +8,7 @@ import { assertEmpty, connectRedis, removeOurKeys, silent } from "../support/sha
 import { type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
+const OPS_API_TOKEN = "demo-ops-token-not-a-secret";
 export const SIGNING_KEY = "demo-signing-key-not-a-secret";
 
 /** Everything that the demo runs on, as real processes. */
@@ -54,11 +55,12 @@ async function start(lifecycle: Lifecycle): Promise<Omit<Installation, "stop">> 
   );
   const worker = own(
     "worker",
-    startWorker(redisUrl, { CALENDLY_API_BASE_URL: simulatorUrl, CALENDLY_API_TOKEN: DEMO_TOKEN }),
+    startWorker(redisUrl, { CALENDLY_API_BASE_URL: simulatorUrl, CALENDLY_API_TOKEN: DEMO_TOKEN, OPS_API_TOKEN }),
   );
   const { url: workerUrl } = await worker.untilLogged("listening");
   await Promise.all([ingest.untilLogged("ready for deliveries"), worker.untilLogged("taking jobs")]);
   const client = connectSimulator(simulatorUrl);
+  await client.showOutcomesOf({ url: String(workerUrl), token: OPS_API_TOKEN });
   await client.subscribe({ url: ingest.webhookUrl, signingKey: SIGNING_KEY });
 
   return {
@@ -66,7 +68,12 @@ async function start(lifecycle: Lifecycle): Promise<Omit<Installation, "stop">> 
     webhookUrl: ingest.webhookUrl,
     outcomes: await openOutcomeLog(redis),
     addresses: [
-      { what: "Calendly, simulated", how: `curl ${simulatorUrl}/_simulator` },
+      {
+        what: "Calendly, simulated: book, move and cancel by hand, in a browser",
+        how: `${simulatorUrl}/_simulator/page`,
+      },
+      { what: `the overview, in a browser: any user name, password ${OPS_API_TOKEN}`, how: `${String(workerUrl)}/ops` },
+      { what: "what the simulator can do", how: `curl ${simulatorUrl}/_simulator` },
       {
         what: "book a meeting",
         how: `curl ${simulatorUrl}/_simulator/book -H 'content-type: application/json' -d '{"eventType":"intro","start":"2030-01-15T15:00:00Z","name":"You","email":"you@example.org"}'`,

@@ -43,6 +43,7 @@ export const CALLS = {
   "/event-type/delete": z.strictObject({ eventType: z.string() }),
   "/subscribe": z.strictObject({ url: z.url(), signingKey: z.string().min(1) }),
   "/faults": faultsChange,
+  "/outcomes": z.strictObject({ url: z.url(), token: z.string().min(1) }),
   "/tokens": z.strictObject({
     token: z.string().min(1),
     state: tokenState.optional(),
@@ -93,6 +94,10 @@ export function createActs(simulator: Simulator) {
     }),
     "/subscribe": (input: Input<"/subscribe">) =>
       subscriptionResource(simulator.subscribe(input.url, input.signingKey)),
+    "/outcomes": ({ url, token }: Input<"/outcomes">) => {
+      simulator.showOutcomesOf({ url, token });
+      return {};
+    },
     "/faults": (input: Input<"/faults">) => simulator.setFaults(present(input)),
     "/tokens": ({ token, ...change }: Input<"/tokens">) => {
       const { state, scopes, user } = simulator.setToken(token, present(change));

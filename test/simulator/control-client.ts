@@ -32,6 +32,7 @@ export function connectSimulator(url: string) {
     updateEventType: ask("/event-type"),
     deleteEventType: ask("/event-type/delete"),
     subscribe: ask("/subscribe"),
+    showOutcomesOf: ask("/outcomes"),
     setFaults: ask("/faults"),
     setToken: ask("/tokens"),
     release: () => ask("/release")({}),

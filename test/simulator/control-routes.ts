@@ -2,12 +2,17 @@ import express, { type NextFunction, type Request, type Response, Router } from 
 import { z } from "zod";
 import { AccountError } from "./account-error.ts";
 import { CALLS, type Call, createActs } from "./control-calls.ts";
+import { pageRoutes } from "./page-routes.ts";
 import { RestError } from "./rest-errors.ts";
 import type { Simulator } from "./simulator.ts";
 import { subscriptionResource } from "./subscriptions.ts";
 
 const LOOKS = [
   "/_simulator",
+  "/_simulator/page",
+  "/_simulator/slots?eventType=<slug>",
+  "/_simulator/invitees",
+  "/_simulator/outcomes?after=<cursor>",
   "/_simulator/attempts?after=<number>",
   "/_simulator/history",
   "/_simulator/settled?timeout_ms=<ms>",
@@ -29,9 +34,12 @@ export function controlRoutes(simulator: Simulator): Router {
     });
   }
 
-  router.get("/", (_req, res) => {
-    res.json(stateOf(simulator));
+  // A browser gets the page, all else what there is.
+  router.get("/", (req, res) => {
+    if (req.accepts(["json", "html"]) === "html") res.redirect("/_simulator/page");
+    else res.json(stateOf(simulator));
   });
+  router.use(pageRoutes({ account, outcomes: simulator.outcomeSource, now: simulator.now }));
 
   router.get("/attempts", (req, res) => {
     const { after } = read(z.object({ after: whole.default(0) }), req.query);

@@ -16,6 +16,8 @@ Usage: pnpm simulator [options]
   --webhook-url <url>      subscribes this address at the start, for the whole organization:
                            invitees, no-shows, routing forms and event types (default: none)
   --signing-key <key>      key that its deliveries are signed with; needed with --webhook-url (default: none)
+  --outcomes-url <url>     address of a worker whose outcomes the page shows (default: none)
+  --outcomes-token <token> one of CALENDLY_CONSUMER_TOKENS, or OPS_API_TOKEN; needed with --outcomes-url (default: none)
   --help                   this text
 `;
 
@@ -34,6 +36,8 @@ async function start(): Promise<Simulator | undefined> {
       "rate-limit": { type: "string", default: "500" },
       "webhook-url": { type: "string" },
       "signing-key": { type: "string" },
+      "outcomes-url": { type: "string" },
+      "outcomes-token": { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
@@ -43,6 +47,11 @@ async function start(): Promise<Simulator | undefined> {
   }
   const [url, key] = [values["webhook-url"], values["signing-key"]];
   if ((url === undefined) !== (key === undefined)) throw new Error("--webhook-url and --signing-key go together");
+  const [outcomesUrl, outcomesToken] = [values["outcomes-url"], values["outcomes-token"]];
+  if ((outcomesUrl === undefined) !== (outcomesToken === undefined))
+    throw new Error("--outcomes-url and --outcomes-token go together");
+  if (outcomesUrl !== undefined && !URL.canParse(outcomesUrl))
+    throw new Error(`--outcomes-url: expected an address such as http://127.0.0.1:3001, got "${outcomesUrl}"`);
   if (values.token === "") throw new Error("--token: expected a token, got nothing");
   const simulator = await startSimulator({
     port: wholeOf("port", values.port, 0, 65_535),
@@ -58,6 +67,8 @@ async function start(): Promise<Simulator | undefined> {
     },
   });
   if (url !== undefined && key !== undefined) simulator.subscribe(url, key);
+  if (outcomesUrl !== undefined && outcomesToken !== undefined)
+    simulator.showOutcomesOf({ url: outcomesUrl, token: outcomesToken });
   return simulator;
 }
 
@@ -91,6 +102,7 @@ function sentenceOf(error: unknown): string {
 function stayUp(simulator: Simulator): void {
   process.stdout.write(`listening on ${simulator.url}
 
+  ${simulator.url}/_simulator/page    to book, move and cancel by hand, in a browser
   curl ${simulator.url}/_simulator                     what there is, and every call
   curl -H 'Authorization: Bearer <token>' ${simulator.url}/users/me
   curl ${simulator.url}/_simulator/book --json '{"eventType":"intro","start":"2030-01-15T15:00:00Z",

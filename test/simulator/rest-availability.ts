@@ -41,6 +41,14 @@ export function availabilityRoutes(account: Account, now: () => number): Router 
   return router;
 }
 
+/** The next free times of an event type, from tomorrow on, as ISO 8601. */
+export function nextSlots(account: Account, type: EventType, now: number, days: number): string[] {
+  const from = Math.ceil(now / (24 * HOUR)) * 24 * HOUR;
+  return slotsOf(type, from, from + days * 24 * HOUR)
+    .filter((startMs) => remainingAt(type, startMs, account.events) > 0)
+    .map((startMs) => new Date(startMs).toISOString());
+}
+
 function slotsOf({ minutes }: EventType, from: number, to: number): number[] {
   const stepMs = minutes * 60_000;
   const slots: number[] = [];

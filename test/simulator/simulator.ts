@@ -9,6 +9,7 @@ import { createClock } from "./clock.ts";
 import { controlRoutes } from "./control-routes.ts";
 import { type Attempt, createDeliverer } from "./deliverer.ts";
 import { type Faults, faultsChange, NO_FAULTS } from "./faults.ts";
+import type { OutcomeSource } from "./page-routes.ts";
 import { CALENDLY_TIMEOUTS, type PostTimeouts } from "./post.ts";
 import { createRandom } from "./random.ts";
 import { restRoutes } from "./rest.ts";
@@ -50,6 +51,11 @@ export interface Simulator {
   readonly faults: Faults;
   /** Subscribes to all that happens, for the organization. */
   subscribe(url: string, signingKey: string): Subscription;
+  /** Shows the outcomes of that worker on the page. */
+  showOutcomesOf(source: OutcomeSource): void;
+  outcomeSource(): OutcomeSource | undefined;
+  /** Real time in ms. */
+  now(): number;
   /** Changes some of the faults, and lets go what none of them holds back any more. */
   setFaults(change: { readonly [Name in keyof Faults]?: Faults[Name] | undefined }): Faults;
   /** Makes a token known, or changes its state, scopes or user. */
@@ -135,6 +141,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     await once(server, "close");
   }
 
+  let outcomeSource: OutcomeSource | undefined;
   const simulator: Simulator = {
     url: `http://${address.family === "IPv6" ? `[${address.address}]` : address.address}:${address.port}`,
     seed,
@@ -151,6 +158,11 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       if (faults.reorder === 1 && !faults.swapNext) deliverer.releaseHeld();
       return faults;
     },
+    showOutcomesOf(source) {
+      outcomeSource = source;
+    },
+    outcomeSource: () => outcomeSource,
+    now,
     setToken: tokens.set,
     attempts: (after = 0) => attempts.slice(after),
     requests: (after = 0) => requests.slice(after),
