@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { createdBody, newInvitee } from "../support/bookings.ts";
+import { deliver } from "../support/deliveries.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { type Stack, scrape, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+/** `SERIES_BOOKINGS=100000` does it at length. */
+const BOOKINGS = Number(process.env["SERIES_BOOKINGS"] || 2_000);
+const AT_ONCE = 50;
+
+let server: RedisServer;
+let stack: Stack;
+
+beforeAll(async () => {
+  server = await startRedis({ appendfsync: "everysec" });
+  stack = await startStack(server.url, { LOG_LEVEL: "info", WORKER_CONCURRENCY: "20" });
+});
+
+afterAll(async () => {
+  await stack.stop();
+  await server.stop();
+});
+
+test(`${BOOKINGS} bookings add no metric series`, async () => {
+  const faces = [
+    (await stack.worker.untilLogged("listening"))["url"],
+    (await stack.ingest.untilLogged("telling metrics"))["url"],
+  ];
+  const series = async () => {
+    const texts = await Promise.all(faces.map(scrape));
+    return texts
+      .join("\n")
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .map((line) => line.slice(0, line.lastIndexOf(" ")));
+  };
+  const published = async () =>
+    Number(
+      /^calendly_outcomes_total\{type="booking.confirmed",origin="webhook"\} (\d+)$/m.exec(
+        await scrape(faces[0]),
+      )?.[1] ?? 0,
+    );
+  async function send(count: number): Promise<void> {
+    const before = await published();
+    for (let sent = 0; sent < count; sent += AT_ONCE) {
+      const batch = Array.from({ length: Math.min(AT_ONCE, count - sent) }, () => newInvitee());
+      const answers = await Promise.all(batch.map((person) => deliver(stack.ingest.webhookUrl, createdBody(person))));
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    }
+    await until("all are published", async () => (await published()) === before + count, {
+      deadlineMs: 60_000 + count * 10,
+      everyMs: 500,
+    });
+  }
+  await send(10);
+  // What a first booking begins is there: tasks that run now and then are none of its doing.
+  const before = (await series()).filter((name) => !name.includes('queue="maintenance"'));
+  await send(BOOKINGS);
+  const added = (await series()).filter((name) => !name.includes('queue="maintenance"') && !before.includes(name));
+  expect(added).toEqual([]);
+}, 1_800_000);
