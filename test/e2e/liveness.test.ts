@@ -6,7 +6,7 @@ import { createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis } from "../support/shared-redis.ts";
-import { METRICS_TOKEN, openOutcomeLog, scrape, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
+import { METRICS_TOKEN, openOutcomeLog, scrape, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
@@ -153,6 +153,27 @@ test("heartbeats go before a backlog, through every queue, and not once more for
   await until("more would have been put in by both", () => performance.now() - since > 4_000);
   const more = Number(await redis.get("{calendly:0}:late-deliveries:limiter")) - begun;
   expect(more).toBeLessThanOrEqual(9);
+  disconnect(redis);
+});
+
+test("with hardly any memory left in Redis neither app is ready, and both are when there is some again", async () => {
+  const redis = await connectRedis(server.url);
+  await redis.set("junk", "x".repeat(60_000_000));
+  const ingest = await startIngest(server.url);
+  const worker = startWorker(server.url);
+  running.push(ingest, worker);
+  await Promise.all([worker.untilLogged("taking jobs"), ingest.untilLogged("ready for deliveries")]);
+  const faces = [ingest.baseUrl, String((await worker.untilLogged("listening"))["url"])];
+  const ready = async () => (await Promise.all(faces.map(isReady))).join();
+  await until("both are ready", async () => (await ready()) === "true,true");
+  const [, used] = /used_memory:(\d+)/.exec(await redis.info("memory")) ?? [];
+  await redis.config("SET", "maxmemory", String(Math.ceil(Number(used) / 0.985)));
+  await until("neither is ready", async () => (await ready()) === "false,false");
+  expect(worker.logs).toContainEqual(expect.objectContaining({ event: "redis_has_no_memory_to_spare" }));
+  // Readiness keeps new work away; what Calendly sends all the same is taken as long as it fits.
+  expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(200);
+  await redis.config("SET", "maxmemory", "0");
+  await until("both are ready again", async () => (await ready()) === "true,true");
   disconnect(redis);
 });
 

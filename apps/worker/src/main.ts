@@ -71,6 +71,7 @@ import { publishAllHistory } from "./jobs/publish-history.ts";
 import { sweepJob } from "./jobs/sweep.ts";
 import { trimOutcomes } from "./jobs/trim-outcomes.ts";
 import { keepAlive } from "./liveness.ts";
+import { measureApi, measureCache } from "./measure-api.ts";
 import { createFoldMeasure } from "./measure-fold.ts";
 import { schedulesOf, type TaskName } from "./schedules.ts";
 import { createSweep } from "./sweep.ts";
@@ -144,28 +145,14 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     now,
     onTokenDead: tokenDied({ notices, log, hasOther: config.CALENDLY_API_TOKEN_SECONDARY !== undefined }),
   });
-  let isCircuitOpen = false;
   const client = createCalendlyClient({
     gate,
     baseUrl: config.CALENDLY_API_BASE_URL.replace(/\/$/, ""),
     timeoutMs: API_TIMEOUT_MS,
     totalTimeoutMs: API_TOTAL_TIMEOUT_MS,
     signal: lifecycle.signal,
-    onAnswer: ({ endpoint, status, ms }) => {
-      meter.count("apiRequests", { endpoint, status: statusLabel(status) });
-      meter.observe("apiTime", { endpoint }, ms / 1_000);
-    },
-    onCircuit: (isOpen) => {
-      isCircuitOpen = isOpen;
-    },
+    ...measureApi(meter),
     trace,
-  });
-  meter.read(async (tell) => {
-    tell("apiCircuitOpen", {}, isCircuitOpen ? 1 : 0);
-    if (eventTypeCache === undefined) return;
-    const { hits, misses, stale } = eventTypeCache.stats();
-    for (const [result, total] of Object.entries({ hit: hits, miss: misses, stale }))
-      tell("cacheReads", { result }, total);
   });
   const enrichment = createEnrichment({ client, secondary: gate.tokens[1], random: Math.random, now });
   const subscriber = lifecycle.own("redis subscriber", connectWorker(config.REDIS_URL, log), disconnect);
@@ -180,6 +167,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
         now,
       })
     : undefined;
+  if (eventTypeCache !== undefined) measureCache(meter, eventTypeCache);
   const bookings = createBookingStore({ redis, shards, retentionDays, referenceField, now });
   const pendingJobs = { redis, shards, log };
   const halves = lifecycle.own(
@@ -405,8 +393,3 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   });
   log.info({ shards: shards.all.length, concurrency: config.WORKER_CONCURRENCY }, "taking jobs");
 });
-
-/** Of an answer of Calendly's API, for metrics. */
-function statusLabel(status: number | string): string {
-  return typeof status === "number" && status >= 500 ? "5xx" : String(status);
-}
