@@ -2,6 +2,7 @@ import express, { type NextFunction, type Request, type Response, Router } from 
 import { z } from "zod";
 import { AccountError } from "./account-error.ts";
 import { CALLS, type Call, createActs } from "./control-calls.ts";
+import { NO_FAULTS } from "./faults.ts";
 import { pageRoutes } from "./page-routes.ts";
 import { RestError } from "./rest-errors.ts";
 import type { Simulator } from "./simulator.ts";
@@ -117,6 +118,7 @@ function stateOf(simulator: Simulator) {
     happenings: account.history().length,
     attempts: simulator.attempts().length,
     faults,
+    faultsWhenWell: NO_FAULTS,
     calls: calls(),
   };
 }

@@ -150,20 +150,7 @@ function faultSwitch(name, value) {
   return label;
 }
 
-const { eventTypes, faults: first, subscriptions } = await ask("");
-const wellFaults = {
-  duplicate: 1,
-  reorder: 1,
-  swapNext: false,
-  drop: 0,
-  dropNext: 0,
-  delayMinMs: 0,
-  delayMaxMs: 0,
-  signatureTimeOnRetry: "renewed",
-  apiLatencyMs: 0,
-  apiClockSkewMs: 0,
-  api: "well",
-};
+const { eventTypes, faults: first, faultsWhenWell, subscriptions } = await ask("");
 $("where").textContent =
   `The API is at ${location.origin}; what else there is to do: ${location.origin}/_simulator with curl`;
 $("subscribers").textContent =
@@ -178,7 +165,7 @@ $("booking").onsubmit = (event) => event.preventDefault();
 const drawFaults = (faults) =>
   $("fault-switches").replaceChildren(...Object.entries(faults).map(([name, value]) => faultSwitch(name, value)));
 drawFaults(first);
-$("well").onclick = () => doing("All is well again", async () => drawFaults(await ask("/faults", wellFaults)));
+$("well").onclick = () => doing("All is well again", async () => drawFaults(await ask("/faults", faultsWhenWell)));
 $("release").onclick = () => doing("Let go", () => ask("/release", {}));
 
 async function refresh() {

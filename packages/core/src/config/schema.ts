@@ -16,7 +16,7 @@ import {
 import type { Variable } from "./variable.ts";
 
 /** What Calendly lets one subscribe to (https://developer.calendly.com, webhook subscriptions). */
-const SUBSCRIBABLE_EVENTS = [
+export const SUBSCRIBABLE_EVENTS = [
   "invitee.created",
   "invitee.canceled",
   "invitee_no_show.created",

@@ -1,4 +1,5 @@
 import { OUTCOME_TYPES } from "../bookings/outcome-data.ts";
+import { SUBSCRIBABLE_EVENTS } from "../config/schema.ts";
 
 // Every metric of the project. `docs/metrics.md` is made from here, the dashboards and the alert rules are checked against
 // it, and whoever measures can name no other.
@@ -29,19 +30,7 @@ export interface MetricSpec {
   readonly buckets?: readonly number[];
 }
 
-const EVENTS = [
-  "invitee.created",
-  "invitee.rescheduled",
-  "invitee.canceled",
-  "invitee_no_show.created",
-  "invitee_no_show.deleted",
-  "routing_form_submission.created",
-  "event_type.created",
-  "event_type.updated",
-  "event_type.deleted",
-  "unknown",
-  "other",
-] as const;
+const EVENTS = [...SUBSCRIBABLE_EVENTS, "invitee.rescheduled", "unknown", "other"] as const;
 const RESULTS = [
   "accepted",
   "duplicate",
