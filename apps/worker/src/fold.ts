@@ -16,7 +16,6 @@ import type { KnownEvents } from "@calendly-worker/core/store/known-events";
 import type { Quarantine } from "@calendly-worker/core/store/quarantine";
 import type { Trace } from "@calendly-worker/core/telemetry/trace";
 import type { Admit } from "./admit.ts";
-import type { FoldMeasure } from "./measure-fold.ts";
 import type { Unfinished } from "./unfinished.ts";
 
 /** How the folding of a fact ended. */
@@ -40,6 +39,13 @@ export interface Fold {
   delivery(delivery: Delivery, context: Pick<JobContext, "log" | "signal">): Promise<Folded>;
   /** Calendly does not know an invitee who is in the past. */
   gone(invitee: Reference, context: Pick<JobContext, "log" | "signal">): Promise<Folded>;
+}
+
+/** Is told of all that is folded and published. */
+export interface FoldMeasure {
+  folded(result: Folded | "failed", origin: Origin): void;
+  /** `delivery` is what it followed from, where that was one. */
+  published(outcomes: readonly Pick<Outcome, "type">[], origin: Origin, delivery: Delivery | undefined): void;
 }
 
 /** Each lost race means that another commit to the booking went well; more in a row are left to a later try. */

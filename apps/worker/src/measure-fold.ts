@@ -1,17 +1,8 @@
-import type { Origin } from "@calendly-worker/core/bookings/facts";
-import type { Outcome } from "@calendly-worker/core/bookings/outcomes";
-import type { Delivery } from "@calendly-worker/core/store/bookings";
 import type { Flow } from "@calendly-worker/core/store/flow";
 import type { Meter } from "@calendly-worker/core/telemetry/meter";
-import type { Folded } from "./fold.ts";
+import type { FoldMeasure } from "./fold.ts";
 
 /** Counts what is folded and published, and times it. */
-export interface FoldMeasure {
-  folded(result: Folded | "failed", origin: Origin): void;
-  /** `delivery` is what it followed from, where that was one. */
-  published(outcomes: readonly Pick<Outcome, "type">[], origin: Origin, delivery: Delivery | undefined): void;
-}
-
 export function createFoldMeasure(meter: Meter, flow: Flow, now: () => number): FoldMeasure {
   return {
     folded(result, origin) {
