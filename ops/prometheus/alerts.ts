@@ -188,10 +188,10 @@ export const ALERTS: readonly Alert[] = [
     name: "CalendlyApiFailing",
     severity: "ticket",
     because: "Only Calendly can mend it; what is missing is asked for again by itself.",
-    summary: "Most requests to Calendly's API fail",
+    summary: "Most requests to Calendly's API fail, or hardly any are made because they did",
     expr: ({ window }) =>
-      `sum(increase(calendly_api_requests_total{status=~"5xx|timed_out|unreachable"}[${window(15 * MINUTE)}])) > 5 and sum(increase(calendly_api_requests_total{status=~"5xx|timed_out|unreachable"}[${window(15 * MINUTE)}])) / sum(increase(calendly_api_requests_total[${window(15 * MINUTE)}])) > 0.5`,
-    forSeconds: 0,
+      `max(calendly_api_circuit_open) == 1 or (sum(increase(calendly_api_requests_total{status=~"5xx|timed_out|unreachable"}[${window(15 * MINUTE)}])) > 5 and sum(increase(calendly_api_requests_total{status=~"5xx|timed_out|unreachable"}[${window(15 * MINUTE)}])) / sum(increase(calendly_api_requests_total[${window(15 * MINUTE)}])) > 0.5)`,
+    forSeconds: 5 * MINUTE,
   },
   {
     name: "CalendlyApiBudgetLow",

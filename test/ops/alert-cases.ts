@@ -120,7 +120,11 @@ export const CASES: Readonly<Record<string, AlertCase>> = {
   CalendlyApiFailing: {
     fires: { [apiRequests("unreachable")]: "0+1x60", [apiRequests("200")]: "0x60" },
     at: 30,
-    quiet: { [apiRequests("5xx")]: "0+1x60", [apiRequests("200")]: "0+10x60" },
+    quiet: {
+      [apiRequests("5xx")]: "0+1x60",
+      [apiRequests("200")]: "0+10x60",
+      calendly_api_circuit_open: "0x5 1x3 0x60",
+    },
   },
   CalendlyApiBudgetLow: {
     fires: { calendly_api_budget_left: "5x60", calendly_api_budget_limit: "500x60" },

@@ -18,7 +18,6 @@ import {
   missingHalves,
   sweeps,
 } from "@calendly-worker/core/queues/contracts";
-import { heartbeatsAMinute } from "@calendly-worker/core/queues/heartbeats";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { keepOneAtATime, keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
@@ -323,7 +322,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const foldAll = foldDelivery({ fold, tests, referenceField, now });
   const late = createLateMemory({ redis, shards, memoryMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000, now });
   const askLate = askForLate({ client, late, fold, now });
-  const perMinute = config.CALENDLY_LATE_FETCHES + heartbeatsAMinute(config.WORKER_HEARTBEAT_INTERVAL);
+  const perMinute = config.CALENDLY_LATE_FETCHES;
   await begin();
   for (const shard of shards.all) {
     consumers.push(

@@ -60,7 +60,7 @@ export interface RequesterPorts {
   readonly signal: AbortSignal;
   /** Told of every request when it has ended. */
   readonly onAnswer?: (answer: ApiAnswer) => void;
-  /** Told when requests are not made any more because Calendly keeps failing, and when they are again. */
+  /** Told when requests are hardly made any more because Calendly keeps failing, and when they are again. */
   readonly onCircuit?: (isOpen: boolean) => void;
   readonly trace?: Trace;
 }
@@ -90,7 +90,7 @@ export function createRequester(ports: RequesterPorts): Requester {
     halfOpenAfter: HALF_OPEN_AFTER_MS,
     breaker: new ConsecutiveBreaker(FAILURES_BEFORE_OPEN),
   });
-  breaker.onStateChange((state) => ports.onCircuit?.(state === CircuitState.Open));
+  breaker.onStateChange((state) => ports.onCircuit?.(state !== CircuitState.Closed));
   const again = retry(passing, {
     maxAttempts: RETRIES,
     backoff: new ExponentialBackoff({ initialDelay: RETRY_FIRST_MS }),

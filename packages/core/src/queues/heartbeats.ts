@@ -7,11 +7,6 @@ import type { QueueContract } from "./contract.ts";
 /** The name of a job that does nothing but show that the queue is worked on. It is taken before all that wait. */
 export const HEARTBEAT = "heartbeat";
 
-/** How many heartbeats a minute a queue gets: they count against its rate limit, which is to be that much higher. */
-export function heartbeatsAMinute(everyMs: number): number {
-  return Math.ceil(60_000 / everyMs);
-}
-
 /** Puts heartbeats into queues. */
 export interface Heartbeats {
   /** One in each queue, unless one is waiting there still or another worker has just put one there. */

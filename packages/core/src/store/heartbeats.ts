@@ -1,9 +1,10 @@
 import type { Redis } from "ioredis";
-import { deafWorkersKey, heartbeatsKey, type Shard } from "../redis/keys.ts";
+import { deafWorkersKey, heartbeatsKey, queuePrefix, type Shard } from "../redis/keys.ts";
+import { defineScript } from "./define-script.ts";
 
 /** When heartbeats last went through the queues, and how many workers had to be replaced. */
 export interface HeartbeatStore {
-  /** One went through a queue at that time, ms. */
+  /** One went through a queue at that time, ms. It does not count against the queue's rate limit. */
   note(queue: string, shard: Shard, at: number): Promise<void>;
   /** By queue, in ms; of the shard where that is longest ago. */
   last(): Promise<ReadonlyMap<string, number>>;
@@ -11,9 +12,12 @@ export interface HeartbeatStore {
   deafWorkers(): Promise<number>;
 }
 
+const uncountJob = defineScript({ name: "uncount-job", keys: ["limiter"], args: [], reply: () => undefined });
+
 export function createHeartbeatStore(redis: Redis): HeartbeatStore {
   return {
     async note(queue, shard, at) {
+      await uncountJob(redis, { limiter: `${queuePrefix(shard, queue)}limiter` }, {});
       await redis.hset(heartbeatsKey, `${queue}/${shard.index}`, String(at));
     },
     async last() {

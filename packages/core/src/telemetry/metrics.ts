@@ -257,7 +257,7 @@ export const METRICS = {
   }),
   apiCircuitOpen: gauge({
     name: "calendly_api_circuit_open",
-    help: "1 while this worker asks nothing of Calendly's API because it keeps failing.",
+    help: "1 while this worker hardly asks anything of Calendly's API because it keeps failing.",
     by: "worker",
     labels: {},
   }),
