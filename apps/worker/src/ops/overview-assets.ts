@@ -26,6 +26,7 @@ code { font: 0.86em ui-monospace, monospace; overflow-wrap: anywhere; } ul { mar
 figure { margin: 0; } svg { display: block; width: 100%; height: auto; max-height: 15rem; } svg text { fill: var(--faint); font-size: 11px; }
 rect.accepted, .key.accepted { fill: var(--in); background: var(--in); } rect.published, .key.published { fill: var(--out); background: var(--out); }
 .axis { stroke: var(--line); } .key { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; margin-left: 0.6rem; } .key:first-child { margin-left: 0; }
+@media (max-width: 40rem) { svg { overflow: visible; margin: 1.2rem 0; } svg text { font-size: 24px; } }
 figcaption, summary { color: var(--faint); font-size: 0.88rem; } summary { cursor: pointer; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 0.25rem 1rem; margin: 0; } dt { color: var(--faint); } dd { margin: 0; } meter { width: 9rem; max-width: 100%; vertical-align: middle; }
 `;

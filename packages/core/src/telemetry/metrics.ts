@@ -102,7 +102,7 @@ export const METRICS = {
   }),
   acknowledgement: histogram({
     name: "calendly_acknowledgement_seconds",
-    help: "From the first byte of a delivery to its answer.",
+    help: "From the head of a delivery to its answer.",
     by: "ingest",
     labels: { result: RESULTS },
     buckets: ANSWER_BUCKETS,

@@ -27,7 +27,7 @@ event loop among it.
 What *every worker* tells is read from Redis and is the same wherever one asks: take the \`max\`, never the sum. All else is
 counted by a process since its start: take the \`sum\` of \`rate\` or \`increase\`.
 
-No label holds an id, an address or anything else that a delivery says.
+No label holds anything that a delivery says but its event, as one of a closed list.
 
 | metric | kind | told by | meaning | labels |
 |---|---|---|---|---|
