@@ -27,7 +27,8 @@ RUN find packages apps \( -path '*/dist/*.d.ts' -o -path '*/dist/.tsbuildinfo' \
 
 # Installed afresh instead of pruned, so that nothing of the build can stay behind.
 FROM manifests AS dependencies
-RUN npx --yes pnpm@12.21.0 install --prod --frozen-lockfile --ignore-scripts \
+# --no-optional: what is optional is native code of the tracer for profiling and the like, larger than all the rest.
+RUN npx --yes pnpm@12.21.0 install --prod --no-optional --frozen-lockfile --ignore-scripts \
   --filter "@calendly-worker/ingest..." --filter "@calendly-worker/worker..."
 
 # All that the two images share, so that a host with both stores it once. The files belong to root: the app cannot
