@@ -34,7 +34,7 @@ export const REMEDIES: Readonly<Record<Reason, Remedy>> = {
   },
   deliveries_paused: {
     says: "Somebody has paused the deliveries: they are kept and not worked on.",
-    command: "pnpm calendly queue resume deliveries",
+    command: "pnpm calendly queue resume",
   },
   deliveries_silent: {
     says: "Nothing is delivered, while Calendly's API knows of newer bookings.",
