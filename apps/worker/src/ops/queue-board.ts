@@ -8,6 +8,7 @@ import type { DestinationStore } from "@calendly-worker/core/store/destinations"
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import { type NextFunction, type Request, type Response, Router } from "express";
 import { permit } from "../access.ts";
+import { AMENDED_CSS, AMENDED_JS } from "./queue-board-assets.ts";
 
 export const BOARD_PATH = "/ops/queues";
 
@@ -22,42 +23,11 @@ const SHOWN = new Set([
  * What may be done where the dashboard is writable. Not what would lose a delivery at a click, and not the changing of a
  * job's data: it is shown redacted, and would be kept so.
  */
-const ACTIONS =
-  /^\/api\/queues\/[^/]+\/(pause|resume|promote|retry\/[a-z]+|clean\/completed|[^/]+\/(retry|promote)(\/[a-z]+)?)$/;
+const ACTIONS = /^\/api\/queues\/[^/]+\/(pause|resume|promote|retry\/failed|clean\/completed|[^/]+\/(retry|promote))$/;
 
 /** Bull Board's page asks for a font of another site, which no page of ours does; in its place it gets what it lacks. */
 const FOREIGN_FONT = /<link href="https:\/\/fonts[^>]*>/;
 const AMENDED = `<link rel="stylesheet" href="${BOARD_PATH}/amended.css"><script src="${BOARD_PATH}/amended.js" defer></script>`;
-
-/** For those who hear the page, or see little: axe-core names what was missing. */
-const AMENDED_CSS = `
-kbd { display: none !important; }
-#board-title { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-`;
-const AMENDED_JS = `
-"use strict";
-const title = document.createElement("h1");
-title.id = "board-title";
-title.textContent = "Queues of the Calendly worker";
-function amend() {
-  const main = document.querySelector("main") ?? document.getElementById("root");
-  if (main !== null && document.getElementById("board-title") === null) main.prepend(title);
-  for (const image of document.querySelectorAll("img[alt]:not([alt=''])")) image.alt = "";
-  for (const icon of document.querySelectorAll("svg[role=img]:not([aria-label])")) {
-    icon.removeAttribute("role");
-    icon.setAttribute("aria-hidden", "true");
-  }
-  for (const button of document.querySelectorAll("button")) {
-    const text = button.innerText.trim();
-    const label = button.getAttribute("aria-label");
-    if (text !== "" && label !== null && !label.includes(text)) button.setAttribute("aria-label", text + ": " + label);
-    if (text !== "" || label !== null || button.title !== "") continue;
-    button.setAttribute("aria-label", button.getAttribute("aria-haspopup") === "menu" ? "Actions" : "Show or hide the side");
-  }
-}
-new MutationObserver(amend).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["aria-label", "alt", "role"] });
-amend();
-`;
 
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
