@@ -282,7 +282,7 @@ export const ALERTS: readonly Alert[] = [
     severity: "ticket",
     because: "It has been replaced; twice a day is a matter of the network or of Redis.",
     summary: "A worker heard nothing any more and ended",
-    expr: ({ window }) => `increase(calendly:deaf_workers[${window(HOUR)}]) > 0`,
+    expr: ({ window }) => `increase(calendly:deaf_workers[${window(30 * MINUTE)}]) > 0`,
     forSeconds: 0,
   },
   {
