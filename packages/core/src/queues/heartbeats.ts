@@ -9,7 +9,7 @@ export const HEARTBEAT = "heartbeat";
 
 /** Puts heartbeats into queues. */
 export interface Heartbeats {
-  /** One in each queue, unless one is waiting there still or another worker has just put one there. */
+  /** One in each queue that is not paused, unless one waits there still or another worker has just put one there. */
   beat(): Promise<void>;
   close(): Promise<void>;
 }
@@ -32,7 +32,12 @@ export function createHeartbeats(ports: {
     async beat() {
       const deduplication = { id: HEARTBEAT, ttl: Math.floor(everyMs * 0.9) };
       const options = { jobId: HEARTBEAT, deduplication, lifo: true, removeOnComplete: true, removeOnFail: true };
-      await Promise.all(queues.map((queue) => queue.add(HEARTBEAT, {}, options)));
+      await Promise.all(
+        queues.map(async (queue) => {
+          // There it would wait, and count among what waits, for as long as somebody wants nothing to be done.
+          if (!(await queue.isPaused())) await queue.add(HEARTBEAT, {}, options);
+        }),
+      );
     },
     async close() {
       await Promise.all(queues.map((queue) => queue.close()));
