@@ -89,7 +89,9 @@ describe("outside the workspace", () => {
     expect(Number(tarball?.[2])).toBeLessThan(100);
     const project = mkdtempSync(join(folder, "elsewhere-"));
     writeFileSync(join(project, "package.json"), JSON.stringify({ name: "elsewhere", private: true, type: "module" }));
-    await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", "ioredis@6.0.0", tarball?.[1] ?? ""], { cwd: project });
+    await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", "ioredis@6.0.0", tarball?.[1] ?? ""], {
+      cwd: project,
+    });
     const manifest = JSON.parse(readFileSync(join(project, "node_modules/@calendly-worker/core/package.json"), "utf8"));
     expect(Object.keys(manifest.peerDependencies)).toEqual(["ioredis"]);
 
