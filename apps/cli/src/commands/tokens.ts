@@ -34,15 +34,25 @@ function snoozeCommand({ open, say }: CommandPorts): Command {
       const token = gate.tokens.find((one) => one.slot === slot);
       const variable = `CALENDLY_API_TOKEN${slot === "secondary" ? "_SECONDARY" : ""}`;
       if (token === undefined) throw new Error(`There is no ${slot} token: ${variable} is not set.`);
+      // Before it is done, as on the dashboard: nothing is done without a trace.
+      const action = wake ? "tokens.wake" : "tokens.snooze";
+      await audit.note({ who: whoRunsThis(), action, subject: `${slot} ${token.fingerprint}` });
       if (wake) await snoozes.wake(token.fingerprint);
       else await snoozes.snooze(token.fingerprint, days * DAY_MS);
-      const action = wake ? "tokens.wake" : "tokens.snooze";
-      await audit.note({ who: userInfo().username, action, subject: `${slot} ${token.fingerprint}` });
       const until = await snoozes.until(token.fingerprint);
       const at = until === undefined ? null : new Date(until).toISOString();
       if (json) return say(JSON.stringify({ slot, fingerprint: token.fingerprint, snoozedUntil: at }));
       say(at === null ? `The ${slot} token is not snoozed.` : `The ${slot} token is snoozed until ${at}.`);
     });
+}
+
+/** A container may run as somebody who has no name. */
+function whoRunsThis(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? "unknown"}`;
+  }
 }
 
 function statusCommand({ open, say }: CommandPorts): Command {
