@@ -190,7 +190,7 @@ export const heartbeatsKey = "{calendly:0}:heartbeats";
 /** String: how many workers found themselves deaf. No expiry. */
 export const deafWorkersKey = "{calendly:0}:deaf-workers";
 
-/** Hash `accepted`, `folded`, `published`, `failed`: how many in that minute since 1970. Expires after two hours. */
+/** Hash `accepted`, `folded`, `published`, `refused`, `failed`: how many in that minute since 1970. Expires after two hours. */
 export const flowKey = (minute: number) => `{calendly:0}:flow:${minute}`;
 
 /** Stream of what people did: who, action, subject, time. About 10,000 are kept. */

@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import { RefusalError } from "../config/refusal.ts";
 import type { UNSAFE_REDIS } from "../config/schema.ts";
+import { parseInfo } from "./vitals.ts";
 
 export type UnsafeRedis = (typeof UNSAFE_REDIS)[number];
 
@@ -37,7 +38,7 @@ export async function checkRedisSafety(redis: Redis, allowed: readonly UnsafeRed
 
 /** What is unsafe about a Redis whose `INFO` reads so. Valkey answers with the Redis version it is compatible with. */
 export function findFaults(info: string): Fault[] {
-  const facts = new Map(info.split(/\r?\n/).map((line) => line.split(":", 2) as [string, string | undefined]));
+  const facts = parseInfo(info);
   const version = facts.get("redis_version") ?? "unknown";
   const policy = facts.get("maxmemory_policy") ?? "unknown";
   const faults: Fault[] = [];

@@ -17,9 +17,13 @@ export async function readVitals(redis: Redis): Promise<RedisVitals> {
   return parseVitals(await redis.info());
 }
 
-/** Of the answer to `INFO`. */
+/** The facts of an answer to `INFO`, by name. */
+export function parseInfo(info: string): ReadonlyMap<string, string | undefined> {
+  return new Map(info.split(/\r?\n/).map((line) => line.split(":", 2) as [string, string | undefined]));
+}
+
 export function parseVitals(info: string): RedisVitals {
-  const facts = new Map(info.split(/\r?\n/).map((line) => line.split(":", 2) as [string, string | undefined]));
+  const facts = parseInfo(info);
   const number = (name: string) => Number(facts.get(name) ?? 0);
   return {
     isPrimary: facts.get("role") === "master",

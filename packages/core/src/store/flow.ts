@@ -29,12 +29,14 @@ export function createFlow(redis: Redis, now: () => number): Flow {
   return {
     count: (what, by = 1) => add(`${minuteNow()}/${what}`, by),
     async flush() {
-      for (const [key, by] of [...counted]) {
+      for (const key of [...counted.keys()]) {
+        // As it is now: more may have come while the one before was written.
+        const by = counted.get(key) ?? 0;
         counted.delete(key);
         const [minute = "", what = ""] = key.split("/");
+        const at = flowKey(Number(minute));
         try {
-          await redis.hincrby(flowKey(Number(minute)), what, by);
-          await redis.expire(flowKey(Number(minute)), KEPT_S);
+          await redis.multi().hincrby(at, what, by).expire(at, KEPT_S).exec();
         } catch {
           add(key, by);
         }
@@ -47,14 +49,14 @@ export function createFlow(redis: Redis, now: () => number): Flow {
         all.map(async (minute) => {
           const counts = await redis.hgetall(flowKey(minute));
           const of = (what: Flowing) => Number(counts[what] ?? 0);
-          const { accepted, folded, published, refused, failed } = {
+          return {
+            startedAt: minute * MINUTE_MS,
             accepted: of("accepted"),
             folded: of("folded"),
             published: of("published"),
             refused: of("refused"),
             failed: of("failed"),
           };
-          return { startedAt: minute * MINUTE_MS, accepted, folded, published, refused, failed };
         }),
       );
     },
