@@ -69,6 +69,8 @@ async function compare(band: Band, deadlineMs = 20_000): Promise<SweepRun> {
   const runs = createSweepRuns(redis);
   const before = await runs.report(band);
   const jobs = createPendingJobs({ redis, shards, contract: sweeps, log: silent });
+  // A comparison's job ends a moment after its report is there, and one under its id is ignored until then.
+  await until("the one before is over", async () => !(await jobs.isPending(shards.first, { kind: "band", band })));
   await jobs.ensure(shards.first, { kind: "band", band }, 0);
   const isNew = async () => {
     const report = await runs.report(band);
