@@ -74,40 +74,85 @@ export function createTestClock(): { readonly now: () => number; advance(): void
   };
 }
 
+/** More than fit into one group event are refused, as at Calendly: those meet alone. */
+export function withRoom(story: Story, index: number): Story {
+  return story.eventType === "webinar" && index >= 100 ? { ...story, eventType: "intro" } : story;
+}
+
 /** Plays the stories, a step of each in turn, as they would happen side by side. */
 export function playStories(
   account: Account,
   stories: readonly Story[],
   clock: { readonly advance: () => void },
 ): Chain[] {
-  const chains = new Map<number, Invitee[]>();
-  const forms = new Map<number, string>();
-  let open = stories.map((story, index) => steps(account, story, index));
+  const begun = stories.map((story, index) => beginStory(account, story, index));
+  let open = begun;
   while (open.length > 0) {
     open = open.filter((story) => {
       clock.advance();
-      const { value, done } = story.next();
-      if (value === undefined) return !done;
-      if ("form" in value) forms.set(value.index, value.form);
-      else chains.set(value.index, [...(chains.get(value.index) ?? []), value.invitee]);
-      return !done;
+      return story.step();
     });
   }
-  return [...chains].map(([index, invitees]) => chainOf(account, invitees, forms.get(index)));
+  return chainsOf(account, begun);
 }
 
-type Step = { readonly index: number; readonly invitee: Invitee } | { readonly index: number; readonly form: string };
+/** A story on its way. Each step is something that happens at Calendly. */
+export interface BegunStory {
+  /** Does the next step; whether there may be another one. */
+  step(): boolean;
+  /** The invitees so far. */
+  readonly invitees: readonly Invitee[];
+  /** The URIs of all that was told of so far. */
+  readonly uris: readonly string[];
+}
 
-function* steps(account: Account, story: Story, index: number): Generator<Step | undefined, undefined> {
+/** `startMs`: when the first of such stories begin; they meet two days later. */
+export function beginStory(account: Account, story: Story, index: number, startMs = START_MS): BegunStory {
+  const invitees: Invitee[] = [];
+  const uris: string[] = [];
+  const telling = steps(account, story, index, startMs);
+  return {
+    invitees,
+    uris,
+    step() {
+      const { value, done } = telling.next();
+      if (value !== undefined) uris.push(value.uri);
+      if (value !== undefined && "id" in value) invitees.push(value);
+      return !done;
+    },
+  };
+}
+
+/** The chains of stories, with all that was told of them so far. A story of which only the form was told has none yet. */
+export function chainsOf(account: Account, stories: readonly BegunStory[]): Chain[] {
+  const told = Map.groupBy(account.history(), ({ payload }) => String(payload["uri"]));
+  return stories.flatMap(({ invitees, uris }) => {
+    const [first] = invitees;
+    if (first === undefined) return [];
+    const bodies = uris
+      .flatMap((uri) => told.get(uri) ?? [])
+      .map(({ event, createdAt, payload }) =>
+        JSON.stringify({ event, created_at: createdAt, created_by: account.catalog.admin.uri, payload }),
+      );
+    return [{ bookingId: first.id, invitees, bodies }];
+  });
+}
+
+function* steps(
+  account: Account,
+  story: Story,
+  index: number,
+  startMs: number,
+): Generator<Invitee | { readonly uri: string } | undefined, undefined> {
   // Many meet at one time, so that hosts are booked twice.
-  const timeOf = (move: number) => new Date(START_MS + (48 + (index % 6) * 7 + move * 3) * HOUR_MS).toISOString();
+  const timeOf = (move: number) => new Date(startMs + (48 + (index % 6) * 7 + move * 3) * HOUR_MS).toISOString();
   // People of one group event share its time.
   const start = (move: number) =>
-    story.eventType === "webinar" ? new Date(START_MS + (720 + move) * HOUR_MS).toISOString() : timeOf(move);
+    story.eventType === "webinar" ? new Date(startMs + (720 + move) * HOUR_MS).toISOString() : timeOf(move);
   let routingFormSubmission: string | undefined;
   if (story.withRoutingForm) {
     routingFormSubmission = account.submitRoutingForm([{ question: "Team size", answer: "51-200" }], story.eventType);
-    yield { index, form: routingFormSubmission };
+    yield { uri: routingFormSubmission };
   }
   let invitee = account.book({
     eventType: story.eventType,
@@ -116,10 +161,10 @@ function* steps(account: Account, story: Story, index: number): Generator<Step |
     email: `person${index}@example.org`,
     ...(routingFormSubmission && { routingFormSubmission }),
   });
-  yield { index, invitee };
+  yield invitee;
   for (let move = 1; move <= story.moves; move++) {
     invitee = account.reschedule(invitee.id, start(move));
-    yield { index, invitee };
+    yield invitee;
   }
   if (story.end !== "kept") {
     account.cancel(invitee.id, story.end === "canceled by host" ? "host" : "invitee", "no time");
@@ -131,19 +176,6 @@ function* steps(account: Account, story: Story, index: number): Generator<Step |
     yield undefined;
   }
   return undefined;
-}
-
-function chainOf(account: Account, invitees: readonly Invitee[], form: string | undefined): Chain {
-  const uris = new Set([...invitees.map(({ uri }) => uri), ...(form === undefined ? [] : [form])]);
-  const bodies = account
-    .history()
-    .filter(({ payload }) => uris.has(String(payload["uri"])))
-    .map(({ event, createdAt, payload }) =>
-      JSON.stringify({ event, created_at: createdAt, created_by: account.catalog.admin.uri, payload }),
-    );
-  const [first] = invitees;
-  if (first === undefined) throw new TypeError("the story has no invitee");
-  return { bookingId: first.id, invitees, bodies };
 }
 
 export function factOf(body: string): BookingFact {

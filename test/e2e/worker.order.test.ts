@@ -11,7 +11,7 @@ import { createShards } from "@calendly-worker/core/redis/keys";
 import { createBookingStore, type Delivery } from "@calendly-worker/core/store/bookings";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { type Chain, createTestClock, factOf, playStories, storyOf } from "../bookings/histories.ts";
+import { type Chain, createTestClock, factOf, playStories, storyOf, withRoom } from "../bookings/histories.ts";
 import { play } from "../bookings/play.ts";
 import { comparable, isCanonical, lastState } from "../bookings/sameness.ts";
 import { createRandom } from "../simulator/random.ts";
@@ -43,7 +43,6 @@ beforeAll(async () => {
   const clock = createTestClock();
   simulator = await startSimulator({ seed: SEED, now: clock.now, rateLimit: 1_000_000 });
   const stories = fc.sample(storyOf({ moves: 5, noShowToggles: 3 }), { numRuns: HISTORIES, seed: SEED });
-  // More than fit into one group event are refused, as at Calendly.
   chains = playStories(simulator.account, stories.map(withRoom), clock);
   await startWorkers();
 });
@@ -54,10 +53,6 @@ afterAll(async () => {
   await simulator?.close();
   await server?.stop();
 });
-
-function withRoom(story: ReturnType<typeof storyOf> extends fc.Arbitrary<infer Story> ? Story : never, index: number) {
-  return story.eventType === "webinar" && index >= 100 ? ({ ...story, eventType: "intro" } as const) : story;
-}
 
 async function startWorkers(): Promise<void> {
   const variables = {

@@ -18,6 +18,8 @@ export interface RedisServer {
   thaw(): Promise<void>;
   /** Starts it again on the same port with the same data, after `kill`. */
   restart(): Promise<void>;
+  /** From now on, no file of its may grow, as if its disk were full; false ends that. Not where it runs in a container. */
+  fillDisk(isFull: boolean): Promise<void>;
   /** Ends it and removes its data. */
   stop(): Promise<void>;
 }
@@ -63,6 +65,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       await server.start();
       await untilAnswering(port);
     },
+    fillDisk: (isFull) => server.fillDisk(isFull),
     async stop() {
       await server.kill();
       server.endNow();
@@ -76,6 +79,7 @@ interface Launched {
   kill(): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
+  fillDisk(isFull: boolean): Promise<void>;
   /** Kills it and removes its data, without waiting: called while this process exits. */
   endNow(): void;
 }
@@ -88,7 +92,9 @@ function asProcess(program: string, port: number, settings: readonly string[]): 
     async start() {
       const args = ["--port", String(port), "--bind", "127.0.0.1", "--dir", dir, ...settings];
       // A process group of its own: Ctrl-C is for whoever started it, who then ends it when it is no longer needed.
-      child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"], detached: true });
+      // A write beyond the limit of `fillDisk` fails, instead of ending the server.
+      const ignoringLimit = ["-c", 'trap "" XFSZ; exec "$0" "$@"', program, ...args];
+      child = spawn("sh", ignoringLimit, { stdio: ["ignore", "ignore", "inherit"], detached: true });
       await once(child, "spawn");
       const guard = guardWith(`kill -9 ${child.pid}; rm -rf '${dir}'`);
       child.once("exit", () => guard.kill("SIGKILL"));
@@ -104,6 +110,9 @@ function asProcess(program: string, port: number, settings: readonly string[]): 
     },
     async thaw() {
       child?.kill("SIGCONT");
+    },
+    async fillDisk(isFull) {
+      await promisify(execFile)("prlimit", ["--pid", String(child?.pid), `--fsize=${isFull ? "1" : "unlimited"}:`]);
     },
     endNow() {
       child?.kill("SIGKILL");
@@ -146,6 +155,9 @@ function inContainer(port: number, settings: readonly string[]): Launched {
     },
     async thaw() {
       await docker("unpause", name);
+    },
+    async fillDisk() {
+      throw new Error("a disk can be filled only where redis-server is a program of this machine");
     },
     endNow() {
       spawnSync("docker", remove, { stdio: "ignore" });

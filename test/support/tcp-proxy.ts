@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
-/** Stands between a client and a server on loopback, and can stop at a chosen byte sequence. */
+/** Stands between a client and a server on loopback, and does what a bad network does. */
 export interface TcpProxy {
   readonly port: number;
   /**
@@ -14,36 +14,56 @@ export interface TcpProxy {
    * on those on which the client has sent these bytes.
    */
   swallow(bytes?: string): void;
+  /** From now on, every answer comes so many ms later. */
+  delay(ms: number): void;
+  /** From now on, each connection carries at most so many bytes of answers a second; Infinity ends that. */
+  throttle(bytesPerSecond: number): void;
+  /** Cuts every open connection in the middle of its next answer: a part of it arrives, and then nothing more. */
+  cutInAnswers(): void;
+  /** Says on every open connection, to the client, that nothing more will come, and leaves it open. */
+  halfClose(): void;
+  /** How many connections were cut so far. */
+  cuts(): number;
   close(): Promise<void>;
 }
 
 const MOST_KEPT = 100_000;
 
-export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
-  const sockets = new Set<Socket>();
-  const swallowed = new Set<Socket>();
-  /** Both ends of each connection, with what the client began with. */
-  const connections = new Map<Socket, { readonly target: Socket; sent: string }>();
-  let trap: { readonly bytes: string; readonly when: "before" | "after"; readonly sprung: () => void } | undefined;
+interface Connection {
+  readonly client: Socket;
+  readonly target: Socket;
+  /** What the client began with. */
+  sent: string;
+  isSwallowed: boolean;
+  isToBeCut: boolean;
+  /** When what is under way will have arrived, as answers come one after the other. */
+  arrivesAt: number;
+}
 
-  const server = createServer((client) => {
+export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+  const connections = new Set<Connection>();
+  let trap: { readonly bytes: string; readonly when: "before" | "after"; readonly sprung: () => void } | undefined;
+  let delayMs = 0;
+  let bytesPerMs = Infinity;
+  let cuts = 0;
+
+  const server = createServer({ allowHalfOpen: true }, (client) => {
     const target = connect(targetPort, "127.0.0.1");
+    const connection = { client, target, sent: "", isSwallowed: false, isToBeCut: false, arrivesAt: 0 };
+    connections.add(connection);
     let answering: (() => void) | undefined;
-    const connection = { target, sent: "" };
-    connections.set(client, connection);
     for (const socket of [client, target]) {
-      sockets.add(socket);
       socket.on("error", () => {});
+      socket.on("end", () => socket.destroy());
       socket.on("close", () => {
-        sockets.delete(socket);
-        connections.delete(client);
+        connections.delete(connection);
         client.destroy();
         target.destroy();
       });
     }
     client.on("data", (data) => {
       if (connection.sent.length < MOST_KEPT) connection.sent += data.toString("latin1").toLowerCase();
-      if (swallowed.has(client)) return;
+      if (connection.isSwallowed) return;
       if (trap !== undefined && data.includes(trap.bytes)) {
         const { when, sprung } = trap;
         trap = undefined;
@@ -57,11 +77,26 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       target.write(data);
     });
     target.on("data", (data) => {
-      if (swallowed.has(target)) return;
-      if (answering === undefined) client.write(data);
-      else answering();
+      if (connection.isSwallowed) return;
+      if (answering !== undefined) answering();
+      else answer(connection, data);
     });
   });
+
+  function answer(connection: Connection, data: Buffer): void {
+    const { client } = connection;
+    if (connection.isToBeCut) {
+      cuts += 1;
+      client.write(data.subarray(0, Math.ceil(data.length / 2)), () => client.destroy());
+      return;
+    }
+    const now = performance.now();
+    connection.arrivesAt = Math.max(connection.arrivesAt, now + delayMs) + data.length / bytesPerMs;
+    const inMs = connection.arrivesAt - now;
+    if (inMs <= 0) client.write(data);
+    else setTimeout(() => client.writable && client.write(data), inMs);
+  }
+
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -74,12 +109,23 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
         trap = { bytes, when, sprung: resolve };
       }),
     swallow(bytes = "") {
-      for (const [client, { target, sent }] of connections) {
-        if (sent.includes(bytes)) for (const socket of [client, target]) swallowed.add(socket);
-      }
+      for (const connection of connections) connection.isSwallowed ||= connection.sent.includes(bytes);
     },
+    delay(ms) {
+      delayMs = ms;
+    },
+    throttle(bytesPerSecond) {
+      bytesPerMs = bytesPerSecond / 1_000;
+    },
+    cutInAnswers() {
+      for (const connection of connections) connection.isToBeCut = true;
+    },
+    halfClose() {
+      for (const { client } of connections) client.end();
+    },
+    cuts: () => cuts,
     async close() {
-      for (const socket of sockets) socket.destroy();
+      for (const { client, target } of connections) for (const socket of [client, target]) socket.destroy();
       server.close();
       await once(server, "close");
     },

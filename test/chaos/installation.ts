@@ -1,0 +1,115 @@
+import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards, type Shards } from "@calendly-worker/core/redis/keys";
+import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
+import type { Variables } from "../support/app-process.ts";
+import { jobCount } from "../support/job-count.ts";
+import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis, silent } from "../support/shared-redis.ts";
+import { startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { until } from "../support/until.ts";
+import { fillRole, type Role } from "./role.ts";
+
+/** A whole installation of real processes, made to be hurt: a Calendly, a Redis, an ingest and two workers. */
+export interface Installation {
+  readonly simulator: Simulator;
+  readonly server: RedisServer;
+  /** Stands between the apps and Redis. */
+  readonly proxy: TcpProxy;
+  /** Past the proxy. */
+  readonly redis: Redis;
+  readonly shards: Shards;
+  readonly webhookUrl: string;
+  readonly ingest: Role;
+  readonly workers: readonly [Role, Role];
+  startWorkerWith(variables: Variables): ReturnType<typeof startWorker>;
+  /** Resolves when no delivery and no missing half is left to work on. */
+  untilIdle(deadlineMs: number): Promise<void>;
+  /** All that the apps have printed. */
+  output(): string;
+  close(): Promise<void>;
+}
+
+export interface InstallationOptions {
+  readonly seed: number;
+  readonly redis?: RedisOptions;
+  readonly variables?: Variables;
+  readonly apiRequestsPerMinute?: number;
+}
+
+/** An hour of Calendly's schedule in fifteen seconds: the first retry comes after a quarter of a second. */
+const SPEED = 240;
+/** Nobody waits longer for an answer; Calendly's own patience makes a frozen process last for ever. */
+const TIMEOUTS = { connectMs: 3_000, readMs: 4_000 };
+
+export async function startInstallation({
+  seed,
+  redis: redisOptions = {},
+  variables = {},
+  apiRequestsPerMinute = 1_000_000,
+}: InstallationOptions): Promise<Installation> {
+  const lifecycle = createLifecycle(silent);
+  const close = () => lifecycle.close("it was hurt enough");
+  try {
+    const server = lifecycle.own("redis", await startRedis(redisOptions), (owned) => owned.stop());
+    const proxy = lifecycle.own("proxy", await startTcpProxy(server.port), (owned) => owned.close());
+    const redis = lifecycle.own("connection", await connectRedis(server.url), disconnect);
+    const simulator = lifecycle.own(
+      "simulator",
+      await startSimulator({ seed, speed: SPEED, rateLimit: apiRequestsPerMinute, timeouts: TIMEOUTS }),
+      (owned) => owned.close(),
+    );
+    const redisUrl = `redis://127.0.0.1:${proxy.port}`;
+    const port = await freePort();
+    const settings = {
+      LOG_LEVEL: "info",
+      CALENDLY_API_BASE_URL: simulator.url,
+      CALENDLY_API_TOKEN: DEMO_TOKEN,
+      CALENDLY_MISSING_HALF_GRACE: "5",
+      ...variables,
+    };
+    const shards = createShards(Number(settings["CALENDLY_SHARDS" as keyof typeof settings] ?? 1));
+    const startWorkerWith = (others: Variables) => startWorker(redisUrl, { ...settings, ...others });
+    const startOne = async () => startWorkerWith({});
+    const startFace = async () => await startIngest(redisUrl, { ...settings, INGEST_PORT: String(port) });
+    const own = async (name: string, start: Parameters<typeof fillRole>[0]) =>
+      lifecycle.own(name, await fillRole(start), (role) => role.close());
+    const [ingest, first, second] = await Promise.all([
+      own("ingest", startFace),
+      own("first worker", startOne),
+      own("second worker", startOne),
+    ]);
+    const roles = [ingest, first, second];
+    await ingest.now().untilLogged("ready for deliveries");
+    await Promise.all([first, second].map((worker) => worker.now().untilLogged("taking jobs")));
+
+    return {
+      simulator,
+      server,
+      proxy,
+      redis,
+      shards,
+      webhookUrl: `http://127.0.0.1:${port}${WEBHOOK_PATH}`,
+      ingest,
+      workers: [first, second],
+      startWorkerWith,
+      async untilIdle(deadlineMs) {
+        const isIdle = async () => {
+          for (const shard of shards.all) {
+            for (const queue of ["deliveries", "missing-halves"]) {
+              if ((await jobCount(redis, shard, queue)) > 0) return false;
+            }
+          }
+          return true;
+        };
+        await until("nothing is left to work on", isIdle, { deadlineMs, everyMs: 100 });
+      },
+      output: () => roles.flatMap(({ all }) => all.map((app) => app.output())).join("\n"),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

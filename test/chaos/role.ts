@@ -1,0 +1,59 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { AppProcess } from "../support/app-process.ts";
+
+/** A place in an installation that one process after the other fills, as whoever runs it starts it again. */
+export interface Role {
+  /** Sends a signal to the process, and waits for its end; the next one is started. */
+  end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
+  freeze(): void;
+  thaw(): void;
+  /** The process that fills it now. */
+  now(): AppProcess;
+  /** Every process that has filled it, the last one included. */
+  readonly all: readonly AppProcess[];
+  /** From now on, other processes fill it. */
+  startAnew(start: () => Promise<AppProcess>): void;
+  /** Ends the process, and starts no other. */
+  close(): Promise<void>;
+}
+
+const START_AGAIN_MS = 100;
+
+export async function fillRole(first: () => Promise<AppProcess>): Promise<Role> {
+  let start = first;
+  const all = [await start()];
+  const last = () => all.at(-1) as AppProcess;
+  let isClosing = false;
+
+  async function keepFilled(): Promise<void> {
+    while (!isClosing) {
+      await last().exited;
+      if (isClosing) return;
+      await pause(START_AGAIN_MS);
+      all.push(await start());
+    }
+  }
+  const keeping = keepFilled();
+  // Whoever closes the role hears of it.
+  keeping.catch(() => {});
+
+  return {
+    all,
+    now: last,
+    async end(signal) {
+      await last().end(signal);
+    },
+    freeze: () => last().signal("SIGSTOP"),
+    thaw: () => last().signal("SIGCONT"),
+    startAnew(other) {
+      start = other;
+    },
+    async close() {
+      isClosing = true;
+      last().signal("SIGCONT");
+      await last().end("SIGTERM");
+      await keeping;
+      await last().end("SIGTERM");
+    },
+  };
+}
