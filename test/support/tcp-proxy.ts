@@ -36,8 +36,8 @@ interface Connection {
   sent: string;
   isSwallowed: boolean;
   isToBeCut: boolean;
-  /** When what is under way will have arrived, as answers come one after the other. */
-  arrivesAt: number;
+  /** What is under way, in order, and when it arrives. */
+  readonly underWay: { readonly data: Buffer; readonly arrivesAt: number }[];
 }
 
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
@@ -49,7 +49,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
 
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const target = connect(targetPort, "127.0.0.1");
-    const connection = { client, target, sent: "", isSwallowed: false, isToBeCut: false, arrivesAt: 0 };
+    const connection: Connection = { client, target, sent: "", isSwallowed: false, isToBeCut: false, underWay: [] };
     connections.add(connection);
     let answering: (() => void) | undefined;
     for (const socket of [client, target]) {
@@ -90,11 +90,24 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       client.write(data.subarray(0, Math.ceil(data.length / 2)), () => client.destroy());
       return;
     }
-    const now = performance.now();
-    connection.arrivesAt = Math.max(connection.arrivesAt, now + delayMs) + data.length / bytesPerMs;
-    const inMs = connection.arrivesAt - now;
-    if (inMs <= 0) client.write(data);
-    else setTimeout(() => client.writable && client.write(data), inMs);
+    const { underWay } = connection;
+    const sentAt = Math.max(performance.now() + delayMs, underWay.at(-1)?.arrivesAt ?? 0);
+    underWay.push({ data, arrivesAt: sentAt + data.length / bytesPerMs });
+    if (underWay.length === 1) arrive(connection);
+  }
+
+  /** Hands over what has arrived, never a later answer before an earlier one. */
+  function arrive(connection: Connection): void {
+    const { client, underWay } = connection;
+    for (let [next] = underWay; next !== undefined; [next] = underWay) {
+      const inMs = next.arrivesAt - performance.now();
+      if (inMs > 0) {
+        setTimeout(() => arrive(connection), inMs);
+        return;
+      }
+      underWay.shift();
+      if (client.writable) client.write(next.data);
+    }
   }
 
   server.listen(0, "127.0.0.1");

@@ -1,0 +1,99 @@
+/** Something that stands between a mistake and a booking, how to take it away, and the test that must then be red. */
+export interface Safeguard {
+  readonly name: string;
+  readonly file: string;
+  /** Stands in the file once. */
+  readonly code: string;
+  readonly without: string;
+  readonly test: { readonly file: string; readonly name: string };
+}
+
+const CORE = "packages/core/src";
+
+export const SAFEGUARDS: readonly Safeguard[] = [
+  {
+    name: "signature check",
+    file: `${CORE}/calendly/signature.ts`,
+    code: "const key = keys.find((candidate) => matches(candidate.key, signature, body));",
+    without: "const key = keys.find((candidate) => matches(candidate.key, signature, body)) ?? keys[0];",
+    test: { file: "test/e2e/ingest.answers.test.ts", name: "a delivery that is not genuine" },
+  },
+  {
+    name: "window of the signature's time",
+    file: `${CORE}/calendly/signature.ts`,
+    code: "if (Math.abs(ageSeconds) <= windowSeconds)",
+    without: "if (Math.abs(ageSeconds) <= windowSeconds || windowSeconds > 0)",
+    test: { file: "test/e2e/ingest.answers.test.ts", name: "a genuine delivery that comes late" },
+  },
+  {
+    name: "200 only after Redis has taken it",
+    file: `${CORE}/queues/producer.ts`,
+    code: "const job = await withinDeadline(deadlineMs, queue.add(jobName, data, { ...options, jobId, deduplication }));",
+    without:
+      "const job = { id: jobId }; queue.add(jobName, data, { ...options, jobId, deduplication }).catch(() => {}); void [deadlineMs, withinDeadline];",
+    test: { file: "test/e2e/redis.outage.test.ts", name: "frozen: many deliveries at once" },
+  },
+  {
+    name: "deduplication",
+    file: `${CORE}/queues/producer.ts`,
+    code: "const deduplication = { id: contract.identity(data), ttl: deduplicationMs };",
+    without: "const deduplication = { id: contract.identity(data) + randomUUID(), ttl: deduplicationMs };",
+    test: { file: "test/e2e/ingest.answers.test.ts", name: "is accepted once, and a duplicate ever after" },
+  },
+  {
+    name: "the booking knows its facts",
+    file: `${CORE}/bookings/outcomes.ts`,
+    code: "return canonicalLog(booking).filter(({ id }) => !booking.published.includes(id));",
+    without: "return canonicalLog(booking);",
+    test: { file: "test/e2e/worker.folding.test.ts", name: "a fact that is counted already" },
+  },
+  {
+    name: "version check in the commit",
+    file: `${CORE}/store/scripts/commit-booking.lua`,
+    code: "if (redis.call('HGET', booking, 'version') or '0') ~= expected_version then",
+    without: "if false then",
+    test: { file: "test/e2e/worker.folding.test.ts", name: "several workers racing for the same bookings" },
+  },
+  {
+    name: "fencing of a host's time by the booking's version",
+    file: `${CORE}/store/scripts/take-host-time.lua`,
+    code: "if known and cjson.decode(known).version > tonumber(version) then",
+    without: "if false then",
+    test: { file: "test/e2e/worker.order.test.ts", name: "200 histories" },
+  },
+  {
+    name: "taking over from a worker that went silent",
+    file: `${CORE}/queues/consumer.ts`,
+    code: "stalledInterval: ports.stalledCheckMs,",
+    without: "stalledInterval: ports.stalledCheckMs, skipStalledCheck: true,",
+    test: { file: "test/e2e/worker.crash.test.ts", name: "before its commit reached Redis" },
+  },
+  {
+    name: "whoever was erased stays erased",
+    file: `${CORE}/store/bookings.ts`,
+    code: "return at === null ? undefined : Number(at);",
+    without: "return at === '' ? Number(at) : undefined;",
+    test: { file: "test/e2e/erasing.test.ts", name: "a person is erased from everything that is kept" },
+  },
+  {
+    name: "append-only file check",
+    file: `${CORE}/redis/safety.ts`,
+    code: 'if (facts.get("aof_enabled") !== "1") {',
+    without: 'if (facts.get("aof_enabled") === "never") {',
+    test: { file: "test/e2e/redis.outage.test.ts", name: "is refused with what is wrong" },
+  },
+  {
+    name: "eviction check",
+    file: `${CORE}/redis/safety.ts`,
+    code: 'if (policy !== "noeviction") {',
+    without: 'if (policy === "never") {',
+    test: { file: "test/e2e/redis.outage.test.ts", name: "is refused with what is wrong" },
+  },
+  {
+    name: "token on the internal face",
+    file: "apps/worker/src/access.ts",
+    code: "if (reader === undefined) {",
+    without: "if (reader === undefined && user === secret) {",
+    test: { file: "test/e2e/ops.access.test.ts", name: "" },
+  },
+];
