@@ -59,7 +59,8 @@ const redisGone =
     return undefined;
   };
 
-const calendly = (change: Partial<CalendlyFaults>): Fault["bringAbout"] =>
+const calendly =
+  (change: Partial<CalendlyFaults>): Fault["bringAbout"] =>
   async ({ simulator }, ms) => {
     const before = simulator.requests().length;
     simulator.setFaults(change);
@@ -94,7 +95,13 @@ export const FAULTS: readonly Fault[] = [
       for (let tries = 0; ; tries++) {
         frozen.freeze();
         const tookOver = other.now().untilLogged(TOOK_OVER, 3_000);
-        if (await tookOver.then(() => true, () => false)) break;
+        if (
+          await tookOver.then(
+            () => true,
+            () => false,
+          )
+        )
+          break;
         if (tries === 5) throw new Error("the worker never stood still with a job in its hands");
         frozen.thaw();
         await pause(50);

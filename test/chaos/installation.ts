@@ -66,7 +66,7 @@ export async function startInstallation({
       LOG_LEVEL: "info",
       CALENDLY_API_BASE_URL: simulator.url,
       CALENDLY_API_TOKEN: DEMO_TOKEN,
-      CALENDLY_MISSING_HALF_GRACE: "5",
+      CALENDLY_MISSING_HALF_GRACE: "1",
       ...variables,
     };
     const shards = createShards(Number(settings["CALENDLY_SHARDS" as keyof typeof settings] ?? 1));

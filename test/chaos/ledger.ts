@@ -46,7 +46,13 @@ export interface Evidence {
 
 /** Holds what is kept and what was published against what happened. To be asked when nothing is on its way any more. */
 export async function drawUp({ redis, shards, chains, acknowledged, unfit }: Evidence): Promise<Ledger> {
-  const bookings = createBookingStore({ redis, shards, retentionDays: 90, referenceField: "utm_content", now: Date.now });
+  const bookings = createBookingStore({
+    redis,
+    shards,
+    retentionDays: 90,
+    referenceField: "utm_content",
+    now: Date.now,
+  });
   const quarantined = new Set(await quarantineIds(redis, shards));
   const jobs = await jobStates(redis, shards);
   const events = await allOutcomes(redis, shards);

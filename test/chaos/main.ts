@@ -81,7 +81,9 @@ for (let round = 0; round < rounds; round++) {
       bad += faultsOf(row);
     } catch (error) {
       bad += 1;
-      say(values.json ? JSON.stringify({ fault: fault.name, error: String(error) }) : `${fault.name}: ${String(error)}`);
+      say(
+        values.json ? JSON.stringify({ fault: fault.name, error: String(error) }) : `${fault.name}: ${String(error)}`,
+      );
     }
   }
 }

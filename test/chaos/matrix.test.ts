@@ -8,17 +8,21 @@ import { headOfTable, lineOfTable } from "./table.ts";
 const SEED = Number(process.env["CHAOS_SEED"] ?? Math.floor(Date.now() / 86_400_000));
 const OPTIONS = { seed: SEED, deliveriesPerSecond: 120, calmMs: 500, faultMs: 1_500 };
 
-test.each(FAULTS)("$name: nothing lost, nothing doubled, nobody let in", async (fault) => {
-  const row = await run(fault, OPTIONS);
-  process.stdout.write(`${headOfTable()}\n${lineOfTable(row)}\n`);
-  const { ledger, forgedAndAccepted } = row;
-  const { acknowledged, folded, quarantined, dead, waiting, lost, doubled, wrong } = ledger;
-  expect({ seed: SEED, doubled, wrong, forgedAndAccepted }).toEqual({
-    ...{ seed: SEED, doubled: [], wrong: [] },
-    forgedAndAccepted: 0,
-  });
-  if (fault.mayLose === undefined) expect({ seed: SEED, lost }).toEqual({ seed: SEED, lost: [] });
-  expect(folded + quarantined + dead + waiting + lost.length).toBe(acknowledged);
-  // Fewer would show nothing.
-  expect(ledger.outcomes).toBeGreaterThan(50);
-}, 120_000);
+test.each(FAULTS)(
+  "$name: nothing lost, nothing doubled, nobody let in",
+  async (fault) => {
+    const row = await run(fault, OPTIONS);
+    process.stdout.write(`${headOfTable()}\n${lineOfTable(row)}\n`);
+    const { ledger, forgedAndAccepted } = row;
+    const { acknowledged, folded, quarantined, dead, waiting, lost, doubled, wrong } = ledger;
+    expect({ seed: SEED, doubled, wrong, forgedAndAccepted }).toEqual({
+      ...{ seed: SEED, doubled: [], wrong: [] },
+      forgedAndAccepted: 0,
+    });
+    if (fault.mayLose === undefined) expect({ seed: SEED, lost }).toEqual({ seed: SEED, lost: [] });
+    expect(folded + quarantined + dead + waiting + lost.length).toBe(acknowledged);
+    // Fewer would show nothing.
+    expect(ledger.outcomes).toBeGreaterThan(50);
+  },
+  120_000,
+);

@@ -29,7 +29,10 @@ function say(line: string): void {
 /** Every tracked file as it is now. Packages are linked, not copied: nothing writes to them. */
 function makeCopy(): void {
   rmSync(copy, { recursive: true, force: true });
-  const files = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: root, encoding: "utf8" });
+  const files = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+    encoding: "utf8",
+  });
   for (const file of files.split("\0").filter((name) => name !== "" && existsSync(join(root, name)))) {
     mkdirSync(dirname(join(copy, file)), { recursive: true });
     cpSync(join(root, file), join(copy, file));
@@ -67,7 +70,10 @@ for (const { name, file, code, without, test } of chosen) {
     continue;
   }
   const before = resultOf(test);
-  writeFileSync(path, source.replace(code, () => without));
+  writeFileSync(
+    path,
+    source.replace(code, () => without),
+  );
   const after = resultOf(test);
   writeFileSync(path, source);
   const isRight = before === "green" && after === "red";

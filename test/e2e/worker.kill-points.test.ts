@@ -7,20 +7,26 @@ import { createShards } from "@calendly-worker/core/redis/keys";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
+import { createRandom } from "../simulator/random.ts";
 import { type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
+import { createdBody, newInvitee } from "../support/bookings.ts";
+import { deliver } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis, silent } from "../support/shared-redis.ts";
-import { bodyOf, startWorker } from "../support/stack.ts";
+import { bodyOf, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const KILLER = new URL("../support/kill-at.ts", import.meta.url).href;
 const shards = createShards(1);
 /** Redis has this many databases, and each story needs one of its own. */
 const AT_ONCE = 4;
-/** More than there are; a worker that is not killed ends the search. */
-const MOST_POINTS = 60;
+/** KILL_POINTS=200 for a long form. */
+const POINTS = Number(process.env["KILL_POINTS"] ?? 20);
+const SEED = Number(process.env["KILL_SEED"] ?? Math.floor(Date.now() / 86_400_000));
+/** Of the job that is looked at; so many deliveries are sent to an ingest. */
+const COMMANDS = { job: 28, enqueue: 4 };
 
 let server: RedisServer;
 let simulator: Simulator;
@@ -140,19 +146,68 @@ async function killAt(point: number, when: "before" | "after", database: number)
   }
 }
 
-test.each(["before", "after"] as const)(
-  "a worker killed %s any of its job's commands to Redis leaves nothing half done, and nothing is told twice",
-  async (when) => {
-    let points = 0;
-    for (let from = 1; from <= MOST_POINTS; from += AT_ONCE) {
-      const batch = Array.from({ length: AT_ONCE }, (_, index) => from + index);
-      const killed = await Promise.all(batch.map((point, index) => killAt(point, when, index + 1)));
-      points += killed.filter(Boolean).length;
-      if (killed.includes(false)) break;
-    }
+/** Kills an ingest at that delivery's enqueuing, delivers all again to another one; whether it came that far. */
+async function killIngestAt(point: number, when: Point["when"], database: number): Promise<boolean> {
+  const url = `redis://127.0.0.1:${server.port}/${database}`;
+  const redis = await connectRedis(url);
+  const running: AppProcess[] = [];
+  const start = async (variables = {}, options: string[] = []) => {
+    const ingest = await startIngest(url, variables, options);
+    running.push(ingest);
+    await ingest.untilLogged("ready for deliveries");
+    return ingest.webhookUrl;
+  };
+  try {
+    await redis.flushdb();
+    const invitees = Array.from({ length: COMMANDS.enqueue }, () => newInvitee());
+    const doomed = await start({ KILL_OF: "enqueue", KILL_AT: String(point), KILL_WHEN: when }, ["--import", KILLER]);
+    const answers = [];
+    for (const invitee of invitees) answers.push(await deliver(doomed, createdBody(invitee)).catch(() => undefined));
+    const successor = await start();
+    for (const invitee of invitees) expect((await deliver(successor, createdBody(invitee))).status).toBe(200);
+    const worker = startWorker(url);
+    running.push(worker);
+    await worker.untilLogged("taking jobs");
+    await untilIdle(redis);
+    expect((await idsIn(redis)).toSorted()).toEqual(invitees.map(({ id }) => `${id}.confirmed`).toSorted());
+    return answers.includes(undefined);
+  } finally {
+    await Promise.all(running.map((app) => app.end("SIGKILL")));
+    disconnect(redis);
+  }
+}
+
+interface Point {
+  readonly of: keyof typeof COMMANDS;
+  readonly at: number;
+  readonly when: "before" | "after";
+}
+
+/** Tries all of them, and gives how many were reached: jobs differ in how many commands they need. */
+async function killAtAll(points: readonly Point[]): Promise<number> {
+  let killed = 0;
+  for (let from = 0; from < points.length; from += AT_ONCE) {
+    const batch = points.slice(from, from + AT_ONCE);
+    const results = await Promise.all(
+      batch.map(({ of, at, when }, index) => (of === "job" ? killAt : killIngestAt)(at, when, index + 1)),
+    );
+    killed += results.filter(Boolean).length;
+  }
+  return killed;
+}
+
+test(
+  `killed at ${POINTS} random commands to Redis, before or after them, neither app leaves anything half done (seed ${SEED})`,
+  async () => {
+    const random = createRandom(SEED);
+    const points = Array.from({ length: POINTS }, (): Point => {
+      const of = random.pick(["job", "job", "job", "enqueue"] as const);
+      return { of, at: random.whole(1, COMMANDS[of]), when: random.pick(["before", "after"] as const) };
+    });
+    const killed = await killAtAll(points);
+    process.stdout.write(`killed at ${killed} of ${POINTS} points: lost 0, doubled 0\n`);
     // Fewer would mean that the commands are not counted.
-    expect(points).toBeGreaterThan(12);
-    expect(points).toBeLessThan(MOST_POINTS);
+    expect(killed).toBeGreaterThan(POINTS * 0.8);
   },
-  240_000,
+  60_000 + POINTS * 10_000,
 );

@@ -42,11 +42,21 @@ const spot = fc.double({ min: 0, max: 1, noNaN: true });
 type Mutation = (text: string) => string;
 
 const mutation: fc.Arbitrary<Mutation> = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(spot, fc.constantFrom(...STRANGE_VALUES)).map(([at, value]) => replaceValue(at, value)) },
+  {
+    weight: 6,
+    arbitrary: fc.tuple(spot, fc.constantFrom(...STRANGE_VALUES)).map(([at, value]) => replaceValue(at, value)),
+  },
   { weight: 2, arbitrary: spot.map(dropField) },
-  { weight: 2, arbitrary: fc.tuple(spot, fc.constantFrom(...STRANGE_VALUES)).map(([at, value]) => repeatKey(at, value)) },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(spot, fc.constantFrom(...STRANGE_VALUES)).map(([at, value]) => repeatKey(at, value)),
+  },
   fc.tuple(spot, fc.string({ maxLength: 3, unit: "binary" })).map(([at, junk]) => insert(at, junk)),
-  spot.map((at): Mutation => (text) => text.slice(0, Math.floor(at * text.length))),
+  spot.map(
+    (at): Mutation =>
+      (text) =>
+        text.slice(0, Math.floor(at * text.length)),
+  ),
   fc.constant<Mutation>((text) => `\ufeff${text}`),
   fc.constant<Mutation>((text) => text + text),
   fc.constant<Mutation>((text) => `[${text}]`),

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { disconnect } from "@calendly-worker/core/redis/connect";
-import { createShards, queuePrefix, quarantineIndexKey } from "@calendly-worker/core/redis/keys";
+import { createShards, quarantineIndexKey, queuePrefix } from "@calendly-worker/core/redis/keys";
 import fc from "fast-check";
 import { jobCount } from "../support/job-count.ts";
 import { startRedis } from "../support/redis-server.ts";

@@ -20,7 +20,19 @@ const body = fc.uint8Array({ maxLength: 200 });
 const time = fc.oneof(
   { weight: 5, arbitrary: fc.integer({ min: NOW_S - WINDOW_S - 3, max: NOW_S + WINDOW_S + 3 }).map(String) },
   fc.integer({ min: NOW_S - DAY_AND_HOUR_S - 3, max: NOW_S - DAY_AND_HOUR_S + 3 }).map(String),
-  fc.constantFrom("", "0", "-1", "1e9", `0${NOW_S}`, ` ${NOW_S}`, `+${NOW_S}`, `${NOW_S}.0`, "9".repeat(30), "NaN", "٣"),
+  fc.constantFrom(
+    "",
+    "0",
+    "-1",
+    "1e9",
+    `0${NOW_S}`,
+    ` ${NOW_S}`,
+    `+${NOW_S}`,
+    `${NOW_S}.0`,
+    "9".repeat(30),
+    "NaN",
+    "٣",
+  ),
   fc.string({ maxLength: 12 }),
 );
 const signer = fc.constantFrom(...KEYS.map(({ key }) => key), STRANGER);
@@ -55,7 +67,10 @@ const part: fc.Arbitrary<Part> = fc.record({
     ),
   ),
   signer,
-  kind: fc.oneof({ weight: 3, arbitrary: fc.constant("digest" as const) }, fc.constantFrom("time" as const, "noise" as const)),
+  kind: fc.oneof(
+    { weight: 3, arbitrary: fc.constant("digest" as const) },
+    fc.constantFrom("time" as const, "noise" as const),
+  ),
   time,
 });
 

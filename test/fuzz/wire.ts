@@ -107,7 +107,10 @@ const request: fc.Arbitrary<Sent> = fc
       "too long": [[`Content-Length: ${body.length + 7}`], body] as const,
       none: [[], body] as const,
       both: [[`Content-Length: ${body.length}`, "Transfer-Encoding: chunked"], chunked] as const,
-      "bad chunks": [["Transfer-Encoding: chunked"], Buffer.from(`zz\r\n${body.toString("latin1")}\r\n0\r\n\r\n`)] as const,
+      "bad chunks": [
+        ["Transfer-Encoding: chunked"],
+        Buffer.from(`zz\r\n${body.toString("latin1")}\r\n0\r\n\r\n`),
+      ] as const,
     }[one.framing];
     const head = [
       `${one.method} ${one.target} ${one.version}`,

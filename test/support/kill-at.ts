@@ -1,8 +1,9 @@
 import { createRequire } from "node:module";
 
-// Preloaded into a worker (`node --import`): ends it with SIGKILL at the n-th command to Redis by which a job changes or
-// reads what is kept, before the command is sent or after its answer has come. BullMQ's own commands do not count.
+// Preloaded into an app (`node --import`): ends it with SIGKILL at its n-th command to Redis of a kind, before the command
+// is sent or after its answer has come.
 //
+//   KILL_OF    job: by which a job changes or reads what is kept; BullMQ's own do not count. enqueue: that enqueue a delivery
 //   KILL_AT    n, from 1
 //   KILL_WHEN  before or after
 
@@ -14,7 +15,8 @@ interface Command {
 const OURS = /\{calendly:0\}:(booking|index|waiting|unfinished|outcomes|host|event|erased|quarantine)\b/;
 /** The adding of a job that asks for somebody; looking for such jobs goes on beside. */
 const ASKING = /\{calendly:0\}:missing-halves:.*\/invitees\//s;
-const { KILL_AT, KILL_WHEN } = process.env;
+const ENQUEUING = /\{calendly:0\}:deliveries:.*invitee\.created/s;
+const { KILL_OF = "job", KILL_AT, KILL_WHEN } = process.env;
 
 const load = createRequire(new URL("../../packages/core/package.json", import.meta.url));
 const { Redis } = load("ioredis") as {
@@ -26,14 +28,15 @@ let count = 0;
 let isArmed = false;
 
 /** Starting has commands of its own; the first job's begin when its data is read. */
-const isOfAJob = ({ args }: Command) => {
+const isOfThatKind = ({ args }: Command) => {
   const text = args.map(String).join(" ");
+  if (KILL_OF === "enqueue") return ENQUEUING.test(text);
   isArmed ||= /\{calendly:0\}:(erased|index|booking):/.test(text);
   return isArmed && (OURS.test(text) || ASKING.test(text));
 };
 
 Redis.prototype.sendCommand = function (command, ...rest) {
-  const isNew = !counted.has(command) && isOfAJob(command);
+  const isNew = !counted.has(command) && isOfThatKind(command);
   counted.add(command);
   if (isNew) count += 1;
   const isIt = isNew && count === Number(KILL_AT);
