@@ -13,6 +13,7 @@ const checks = [
   ["types of the tests", bin("tsc"), ["-b", "test"]],
   ["format and lint", bin("biome"), ["check", "--error-on-warnings", "."]],
   ["generated files", bin("node"), ["scripts/generate.mjs", "--check"]],
+  ["licences", bin("node"), ["scripts/licences.mjs"]],
 ];
 
 let failed = 0;

@@ -59,6 +59,22 @@ const redisGone =
     return undefined;
   };
 
+/** The old primary comes back as a replica of the new one. */
+const failOver =
+  (how: "killed" | "frozen"): Fault["bringAbout"] =>
+  async (installation, ms) => {
+    const { server, redis } = installation;
+    const before = await portOf(redis);
+    await (how === "killed" ? server.kill() : server.freeze());
+    const isElsewhere = async () => (await portOf(redis)) !== before;
+    await until("another one is the primary", isElsewhere, { deadlineMs: 40_000, everyMs: 200 });
+    await pause(ms / 2);
+    await (how === "killed" ? server.restart() : server.thaw());
+    return async () => expectThat((await portOf(redis)) !== before, "the new primary stayed it");
+  };
+
+const portOf = async (redis: Installation["redis"]) => /tcp_port:(\d+)/.exec(await redis.info("server"))?.[1];
+
 const calendly =
   (change: Partial<CalendlyFaults>): Fault["bringAbout"] =>
   async ({ simulator }, ms) => {
@@ -173,6 +189,18 @@ export const FAULTS: readonly Fault[] = [
       await redis.replicaof("NO", "ONE");
       return undefined;
     },
+  },
+  {
+    name: "Sentinel: the primary is killed",
+    mayLose: "what the replica had not got yet, whatever the primary's settings",
+    installation: { hasSentinels: true },
+    bringAbout: failOver("killed"),
+  },
+  {
+    name: "Sentinel: the primary stands still",
+    mayLose: "what the replica had not got yet, and what the old primary took on until it learned that it is none",
+    installation: { hasSentinels: true },
+    bringAbout: failOver("frozen"),
   },
   {
     name: "Redis: forgets its scripts, again and again",

@@ -5,6 +5,7 @@ import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulat
 import type { Variables } from "../support/app-process.ts";
 import { jobCount } from "../support/job-count.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
+import { startSentinels } from "../support/sentinels.ts";
 import { connectRedis, silent } from "../support/shared-redis.ts";
 import { startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
@@ -36,6 +37,8 @@ export interface InstallationOptions {
   readonly redis?: RedisOptions;
   readonly variables?: Variables;
   readonly apiRequestsPerMinute?: number;
+  /** With a replica, and Sentinels that make it the primary when that is gone. The proxy is not used then. */
+  readonly hasSentinels?: boolean;
 }
 
 /** An hour of Calendly's schedule in fifteen seconds: the first retry comes after a quarter of a second. */
@@ -48,19 +51,23 @@ export async function startInstallation({
   redis: redisOptions = {},
   variables = {},
   apiRequestsPerMinute = 1_000_000,
+  hasSentinels = false,
 }: InstallationOptions): Promise<Installation> {
   const lifecycle = createLifecycle(silent);
   const close = () => lifecycle.close("it was hurt enough");
   try {
     const server = lifecycle.own("redis", await startRedis(redisOptions), (owned) => owned.stop());
     const proxy = lifecycle.own("proxy", await startTcpProxy(server.port), (owned) => owned.close());
-    const redis = lifecycle.own("connection", await connectRedis(server.url), disconnect);
+    const sentinels = hasSentinels
+      ? lifecycle.own("sentinels", await startSentinels(server, redisOptions), (owned) => owned.stop())
+      : undefined;
+    const redis = lifecycle.own("connection", await connectRedis(sentinels?.url ?? server.url), disconnect);
     const simulator = lifecycle.own(
       "simulator",
       await startSimulator({ seed, speed: SPEED, rateLimit: apiRequestsPerMinute, timeouts: TIMEOUTS }),
       (owned) => owned.close(),
     );
-    const redisUrl = `redis://127.0.0.1:${proxy.port}`;
+    const redisUrl = sentinels?.url ?? `redis://127.0.0.1:${proxy.port}`;
     const port = await freePort();
     const settings = {
       LOG_LEVEL: "info",

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { z } from "zod";
+import { readRedisUrl } from "./redis-url.ts";
 
 /** What an environment variable can hold: the parser and the words for "expected …". */
 export interface Kind<Value> {
@@ -62,6 +63,14 @@ export function url(...protocols: [string, ...string[]]): Kind<string> {
     expected: `a URL that begins with ${protocols.map((protocol) => `${protocol}://`).join(" or ")}`,
   };
 }
+
+/** Where Redis is, as `readRedisUrl` reads it. */
+export const redisUrl: Kind<string> = {
+  schema: z.string().refine((value) => readRedisUrl(value) !== undefined),
+  expected:
+    "a URL such as redis://host:6379 or, with Sentinels, redis-sentinel://host:26379,host:26379/name-of-the-primary; " +
+    "rediss… for TLS",
+};
 
 /** A point in time, in ms. */
 export const instant: Kind<number> = {

@@ -8,6 +8,7 @@ import {
   oneOf,
   path,
   port,
+  redisUrl,
   secret,
   text,
   url,
@@ -268,10 +269,11 @@ export const variables = {
     description: "Parts that queues, bookings and outcomes are split into. Fixed for the life of a deployment.",
   },
   REDIS_URL: {
-    ...url("redis", "rediss"),
+    ...redisUrl,
     default: "redis://127.0.0.1:6379",
     secret: true,
-    description: "Redis 7.0 or newer, or Valkey 8 or newer, with user, password and database where needed.",
+    description:
+      "Redis 7.0 or newer, or Valkey 8 or newer, with user, password and database where needed; or the Sentinels that know it.",
   },
   REDIS_ALLOW_UNSAFE: {
     ...listOf(UNSAFE_REDIS),

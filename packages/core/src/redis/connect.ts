@@ -1,4 +1,5 @@
 import { Redis, type RedisOptions } from "ioredis";
+import { readRedisUrl } from "../config/redis-url.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 export type { Redis } from "ioredis";
@@ -28,10 +29,33 @@ function reconnectWhenDemoted(): (error: Error) => boolean {
   };
 }
 
+/** What would change the types of answers is left out. */
+type Options = RedisOptions & { replyMapping?: never };
+
+/** As REDIS_URL says. Through Sentinels each connection leads to whoever is the primary when it is made. */
+function open(url: string, options: Options): Redis {
+  const address = readRedisUrl(url);
+  if (address === undefined) throw new TypeError("this is no address of Redis, see REDIS_URL");
+  if (address.kind === "single") return new Redis(address.url, options);
+  const { sentinels, name, username, password, db, isTls } = address;
+  return new Redis({
+    ...options,
+    sentinels: [...sentinels],
+    name,
+    db,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(isTls && { tls: {}, enableTLSForSentinelMode: true }),
+    sentinelRetryStrategy: RECONNECTING.retryStrategy,
+    // A primary that lost its post while its machine stood still leaves its connections open.
+    failoverDetector: true,
+  });
+}
+
 /** A producer answers somebody who waits: its commands fail at once while Redis is away. */
 export function connectProducer(url: string, log: Logger): Redis {
   return observed(
-    new Redis(url, {
+    open(url, {
       ...RECONNECTING,
       reconnectOnError: reconnectWhenDemoted(),
       socketTimeout: 10_000,
@@ -48,7 +72,7 @@ export function connectProducer(url: string, log: Logger): Redis {
  */
 export function connectWorker(url: string, log: Logger): Redis {
   return observed(
-    new Redis(url, {
+    open(url, {
       ...RECONNECTING,
       reconnectOnError: reconnectWhenDemoted(),
       socketTimeout: 20_000,

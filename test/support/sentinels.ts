@@ -1,0 +1,79 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { disconnect } from "@calendly-worker/core/redis/connect";
+import { freePort, type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
+import { connectRedis } from "./shared-redis.ts";
+import { until } from "./until.ts";
+
+/** Three Sentinels, and a replica that they make the primary when the first one is gone. */
+export interface Sentinels {
+  /** As REDIS_URL. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+const NAME = "bookings";
+const LOCAL = new URL("../../.local/", import.meta.url).pathname;
+
+export async function startSentinels(primary: RedisServer, options: RedisOptions): Promise<Sentinels> {
+  const program = process.env["TEST_REDIS_SERVER"] || "redis-server";
+  if (program === "docker") throw new Error("Sentinels need a redis-server on the PATH");
+  const settings = ["--replicaof", "127.0.0.1", String(primary.port), ...(options.settings ?? [])];
+  const replica = await startRedis({ ...options, settings });
+  const dir = join(LOCAL, `sentinels-${primary.port}`);
+  mkdirSync(dir, { recursive: true });
+  const ports = [await freePort(), await freePort(), await freePort()];
+  const children = ports.map((port) => startSentinel(program, join(dir, `${port}.conf`), port, primary.port));
+  const end = () => {
+    for (const child of children) child.kill("SIGKILL");
+    rmSync(dir, { recursive: true, force: true });
+  };
+  process.on("exit", end);
+
+  async function stop(): Promise<void> {
+    const ended = children.map((child) => (child.exitCode === null ? once(child, "exit") : undefined));
+    end();
+    process.off("exit", end);
+    await Promise.all(ended);
+    await replica.stop();
+  }
+
+  try {
+    const url = `redis-sentinel://${ports.map((port) => `127.0.0.1:${port}`).join()}/${NAME}`;
+    for (const port of ports) await untilComplete(port);
+    const connection = await connectRedis(primary.url);
+    await until("the replica has all", async () => /slave0:.*state=online/.test(await connection.info("replication")));
+    disconnect(connection);
+    return { url, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function startSentinel(program: string, file: string, port: number, primaryPort: number): ChildProcess {
+  const lines = [
+    `port ${port}`,
+    "bind 127.0.0.1",
+    `sentinel monitor ${NAME} 127.0.0.1 ${primaryPort} 2`,
+    `sentinel down-after-milliseconds ${NAME} 1000`,
+    `sentinel failover-timeout ${NAME} 3000`,
+  ];
+  writeFileSync(file, `${lines.join("\n")}\n`);
+  return spawn(program, [file, "--sentinel"], { stdio: "ignore", detached: true });
+}
+
+/** It knows the replica and the two others. */
+async function untilComplete(port: number): Promise<void> {
+  const sentinel = await until("the Sentinel answers", () =>
+    connectRedis(`redis://127.0.0.1:${port}`).catch(() => undefined),
+  );
+  try {
+    const isComplete = async () => /slaves=1,sentinels=3/.test(await sentinel.info("sentinel"));
+    await until("the Sentinels know each other", isComplete, { deadlineMs: 30_000, everyMs: 100 });
+  } finally {
+    disconnect(sentinel);
+  }
+}
