@@ -9,4 +9,6 @@ export default {
   globalSetup: "<rootDir>/test/support/global-setup.ts",
   globalTeardown: "<rootDir>/test/support/global-teardown.ts",
   testTimeout: 60_000,
+  // Of the tests that say that they may run side by side.
+  maxConcurrency: 2,
 };

@@ -41,6 +41,9 @@ export interface InstallationOptions {
   readonly hasSentinels?: boolean;
 }
 
+// Each process and server ends with this one; two installations may stand side by side.
+process.setMaxListeners(50);
+
 /** An hour of Calendly's schedule in fifteen seconds: the first retry comes after a quarter of a second. */
 const SPEED = 240;
 /** Nobody waits longer for an answer; Calendly's own patience makes a frozen process last for ever. */

@@ -8,7 +8,7 @@ import { headOfTable, lineOfTable } from "./table.ts";
 const SEED = Number(process.env["CHAOS_SEED"] ?? Math.floor(Date.now() / 86_400_000));
 const OPTIONS = { seed: SEED, deliveriesPerSecond: 120, calmMs: 500, faultMs: 1_500 };
 
-test.each(FAULTS)(
+test.concurrent.each(FAULTS)(
   "$name: nothing lost, nothing doubled, nobody let in",
   async (fault) => {
     const row = await run(fault, OPTIONS);
