@@ -92,8 +92,8 @@ export const SAFEGUARDS: readonly Safeguard[] = [
   {
     name: "token on the internal face",
     file: "apps/worker/src/access.ts",
-    code: "if (reader === undefined) {",
-    without: "if (reader === undefined && user === secret) {",
-    test: { file: "test/e2e/ops.access.test.ts", name: "" },
+    code: 'return isMetrics ? { name: "metrics", may: "metrics" } : undefined;',
+    without: 'return isMetrics ? { name: "metrics", may: "metrics" } : { name: user, may: "all" };',
+    test: { file: "test/e2e/ops.access.test.ts", name: "a token" },
   },
 ];
