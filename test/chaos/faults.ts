@@ -75,6 +75,12 @@ const failOver =
 
 const portOf = async (redis: Installation["redis"]) => /tcp_port:(\d+)/.exec(await redis.info("server"))?.[1];
 
+/** Of the node that answers for that key, as the node itself says. */
+async function portOfKey(redis: Installation["redis"], key: string): Promise<number> {
+  const text = await redis.eval("return redis.call('INFO', 'server')", 1, key);
+  return Number(/tcp_port:(\d+)/.exec(String(text))?.[1]);
+}
+
 const calendly =
   (change: Partial<CalendlyFaults>): Fault["bringAbout"] =>
   async ({ simulator }, ms) => {
@@ -201,6 +207,22 @@ export const FAULTS: readonly Fault[] = [
     mayLose: "what the replica had not got yet, and what the old primary took on until it learned that it is none",
     installation: { hasSentinels: true },
     bringAbout: failOver("frozen"),
+  },
+  {
+    name: "Cluster: the first shard's primary is killed",
+    mayLose: "what its replica had not got yet, whatever the primary's settings",
+    installation: { isCluster: true, variables: { CALENDLY_SHARDS: "3" } },
+    async bringAbout({ server, redis, shards }, ms) {
+      const key = `${shards.first.tag}:anything`;
+      const before = await portOfKey(redis, key);
+      expectThat(before === server.port, `the first shard is on port ${server.port}, not ${before}`);
+      await server.kill();
+      const isElsewhere = async () => (await portOfKey(redis, key).catch(() => before)) !== before;
+      await until("another one has its keys", isElsewhere, { deadlineMs: 40_000, everyMs: 200 });
+      await pause(ms / 2);
+      await server.restart();
+      return undefined;
+    },
   },
   {
     name: "Redis: forgets its scripts, again and again",

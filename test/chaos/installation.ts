@@ -3,6 +3,7 @@ import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, type Shards } from "@calendly-worker/core/redis/keys";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { Variables } from "../support/app-process.ts";
+import { startCluster } from "../support/cluster.ts";
 import { jobCount } from "../support/job-count.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { startSentinels } from "../support/sentinels.ts";
@@ -39,6 +40,8 @@ export interface InstallationOptions {
   readonly apiRequestsPerMinute?: number;
   /** With a replica, and Sentinels that make it the primary when that is gone. The proxy is not used then. */
   readonly hasSentinels?: boolean;
+  /** Three primaries with a replica each. `server` is that of the first of three shards; the proxy is not used then. */
+  readonly isCluster?: boolean;
 }
 
 // Each process and server ends with this one; two installations may stand side by side.
@@ -55,22 +58,28 @@ export async function startInstallation({
   variables = {},
   apiRequestsPerMinute = 1_000_000,
   hasSentinels = false,
+  isCluster = false,
 }: InstallationOptions): Promise<Installation> {
   const lifecycle = createLifecycle(silent);
   const close = () => lifecycle.close("it was hurt enough");
   try {
-    const server = lifecycle.own("redis", await startRedis(redisOptions), (owned) => owned.stop());
+    const cluster = isCluster
+      ? lifecycle.own("cluster", await startCluster(redisOptions), (owned) => owned.stop())
+      : undefined;
+    const server =
+      cluster?.primaries[0] ?? lifecycle.own("redis", await startRedis(redisOptions), (owned) => owned.stop());
     const proxy = lifecycle.own("proxy", await startTcpProxy(server.port), (owned) => owned.close());
     const sentinels = hasSentinels
       ? lifecycle.own("sentinels", await startSentinels(server, redisOptions), (owned) => owned.stop())
       : undefined;
-    const redis = lifecycle.own("connection", await connectRedis(sentinels?.url ?? server.url), disconnect);
+    const severalUrl = cluster?.url ?? sentinels?.url;
+    const redis = lifecycle.own("connection", await connectRedis(severalUrl ?? server.url), disconnect);
     const simulator = lifecycle.own(
       "simulator",
       await startSimulator({ seed, speed: SPEED, rateLimit: apiRequestsPerMinute, timeouts: TIMEOUTS }),
       (owned) => owned.close(),
     );
-    const redisUrl = sentinels?.url ?? `redis://127.0.0.1:${proxy.port}`;
+    const redisUrl = severalUrl ?? `redis://127.0.0.1:${proxy.port}`;
     const port = await freePort();
     const settings = {
       LOG_LEVEL: "info",

@@ -93,7 +93,7 @@ export const SAFEGUARDS: readonly Safeguard[] = [
     name: "token on the internal face",
     file: "apps/worker/src/access.ts",
     code: 'return isMetrics ? { name: "metrics", may: "metrics" } : undefined;',
-    without: 'return isMetrics ? { name: "metrics", may: "metrics" } : { name: user, may: "all" };',
+    without: 'return { name: "metrics", may: isMetrics ? "metrics" : "all" };',
     test: { file: "test/e2e/ops.access.test.ts", name: "a token" },
   },
 ];

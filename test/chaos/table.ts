@@ -21,7 +21,7 @@ const COLUMNS: readonly { readonly head: string; readonly of: (row: Row) => stri
   { head: "recovery", of: ({ recoveryMs }) => seconds(recoveryMs) },
 ];
 
-const WIDTHS = [41, 6, 6, 7, 6, 4, 8, 5, 7, 5, 7, 8];
+const WIDTHS = [46, 6, 6, 7, 6, 4, 8, 5, 7, 5, 7, 8];
 
 export function headOfTable(): string {
   return lineOf(COLUMNS.map(({ head }) => head));

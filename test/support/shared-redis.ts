@@ -1,4 +1,5 @@
 import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-worker/core/redis/connect";
+import { primariesOf } from "@calendly-worker/core/redis/nodes";
 import { createLogger, type Logger } from "@calendly-worker/core/telemetry/logger";
 
 export const silent: Logger = createLogger({ app: "test", level: "silent" });
@@ -40,8 +41,10 @@ export async function assertEmpty(url: string): Promise<void> {
 export async function removeOurKeys(url: string): Promise<void> {
   const redis = await connectRedis(url);
   for (const match of ["{calendly:*", "calendly:*"]) {
-    for await (const keys of redis.scanStream({ match, count: 1_000 })) {
-      if (keys.length > 0) await redis.unlink(...keys);
+    for (const node of primariesOf(redis)) {
+      for await (const keys of node.scanStream({ match, count: 1_000 })) {
+        if (keys.length > 0) await node.unlink(...keys);
+      }
     }
   }
   disconnect(redis);

@@ -78,8 +78,10 @@ export function serveInternalServices(parts: {
 
   const bookings = createBookingStore({ redis: probe, shards, retentionDays, referenceField, now });
   const search = createBookingSearch({ redis: probe, shards, bookings, referenceField });
-  const feed = lifecycle.own("outcome feed", createOutcomeFeed(connectWorker(config.REDIS_URL, log), shards), (open) =>
-    open.close(),
+  const feed = lifecycle.own(
+    "outcome feed",
+    createOutcomeFeed(() => connectWorker(config.REDIS_URL, log), shards),
+    (open) => open.close(),
   );
   const expectations = createExpectations({ redis: probe, shards, search, retentionDays, now });
   const seen = {

@@ -68,8 +68,8 @@ export function url(...protocols: [string, ...string[]]): Kind<string> {
 export const redisUrl: Kind<string> = {
   schema: z.string().refine((value) => readRedisUrl(value) !== undefined),
   expected:
-    "a URL such as redis://host:6379 or, with Sentinels, redis-sentinel://host:26379,host:26379/name-of-the-primary; " +
-    "rediss… for TLS",
+    "a URL such as redis://host:6379; with Sentinels, redis-sentinel://host:26379,host:26379/name-of-the-primary; of a " +
+    "cluster, redis-cluster://host:6379,host:6379; rediss… for TLS",
 };
 
 /** A point in time, in ms. */

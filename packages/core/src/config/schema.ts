@@ -273,7 +273,7 @@ export const variables = {
     default: "redis://127.0.0.1:6379",
     secret: true,
     description:
-      "Redis 7.0 or newer, or Valkey 8 or newer, with user, password and database where needed; or the Sentinels that know it.",
+      "Redis 7.0 or newer, or Valkey 8 or newer, with user, password and database where needed; or the Sentinels that know it, or nodes of a cluster.",
   },
   REDIS_ALLOW_UNSAFE: {
     ...listOf(UNSAFE_REDIS),

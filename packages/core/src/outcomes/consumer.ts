@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Redis } from "ioredis";
 import { createShards, deploymentKey, type Shard, type Shards } from "../redis/keys.ts";
+import { duplicate, type Redis } from "../redis/nodes.ts";
 import { createGroupShard, type GroupShard, readGroups } from "../store/outcome-groups.ts";
 import { justBefore, type Position, parseCursor } from "./cursor.ts";
 import type { OutcomeEvent } from "./outcome-event.ts";
@@ -103,7 +103,7 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
   let running: Promise<unknown> | undefined;
 
   function copyOf(template: Redis): Redis {
-    const copy = template.duplicate({ maxRetriesPerRequest: null, enableOfflineQueue: true, lazyConnect: false });
+    const copy = duplicate(template, { maxRetriesPerRequest: null, enableOfflineQueue: true });
     let isDown = false;
     copy.on("ready", () => {
       isDown = false;

@@ -1,9 +1,9 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { outcomeStreamKey, type Shards } from "../redis/keys.ts";
 import { compareStreamIds, type Position } from "./cursor.ts";
 import { newestOf } from "./read-stream.ts";
 
-/** Says when there is something to read; one connection for however many wait. */
+/** Says when there is something to read; one connection a shard for however many wait. */
 export interface OutcomeFeed {
   /** Resolves when there are outcomes after a position, at the latest after `timeoutMs`, and when `signal` aborts. */
   untilAfter(position: Position, timeoutMs: number, signal: AbortSignal): Promise<void>;
@@ -13,32 +13,29 @@ export interface OutcomeFeed {
 const BLOCK_MS = 2_000;
 const REDIS_PAUSE_MS = 500;
 
-/** `blocking`: a connection of its own. */
-export function createOutcomeFeed(blocking: Redis, shards: Shards): OutcomeFeed {
+/** `connect` makes a connection for each shard: shards may lie on different nodes, and each is waited for. */
+export function createOutcomeFeed(connect: () => Redis, shards: Shards): OutcomeFeed {
   const waiting = new Set<() => void>();
-  let newest: Position = [];
+  const newest: string[] = shards.all.map(() => "0-0");
   let isClosed = false;
-  let isWatching = false;
+  const watches = shards.all.map((shard) => ({ shard, blocking: connect(), isWatching: false }));
 
-  async function look(): Promise<void> {
-    newest = await Promise.all(shards.all.map((shard) => newestOf(blocking, shard)));
-    for (const resolveIfNews of waiting) resolveIfNews();
-  }
-
-  async function watch(): Promise<void> {
-    isWatching = true;
+  async function watch(one: (typeof watches)[number]): Promise<void> {
+    const { shard, blocking } = one;
+    one.isWatching = true;
     while (!isClosed && waiting.size > 0) {
       try {
-        await look();
+        const last = await newestOf(blocking, shard);
+        newest[shard.index] = last;
+        for (const resolveIfNews of waiting) resolveIfNews();
         if (waiting.size === 0) break;
-        const keys = shards.all.map(outcomeStreamKey);
-        await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", ...keys, ...newest);
+        await blocking.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", outcomeStreamKey(shard), last);
       } catch {
         // Whoever waits is told after its own time.
         if (!isClosed) await new Promise((resolve) => setTimeout(resolve, REDIS_PAUSE_MS));
       }
     }
-    isWatching = false;
+    one.isWatching = false;
   }
 
   return {
@@ -54,7 +51,7 @@ export function createOutcomeFeed(blocking: Redis, shards: Shards): OutcomeFeed 
       signal.addEventListener("abort", done, { once: true });
       waiting.add(resolveIfNews);
       resolveIfNews();
-      if (!isWatching) void watch();
+      for (const one of watches) if (!one.isWatching) void watch(one);
       await promise;
       clearTimeout(timer);
       signal.removeEventListener("abort", done);
@@ -62,7 +59,7 @@ export function createOutcomeFeed(blocking: Redis, shards: Shards): OutcomeFeed 
     },
     close() {
       isClosed = true;
-      blocking.disconnect();
+      for (const { blocking } of watches) blocking.disconnect();
     },
   };
 }

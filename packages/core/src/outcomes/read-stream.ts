@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { outcomeStreamKey, outcomesTrimmedKey, type Shard, type Shards } from "../redis/keys.ts";
 import { CursorExpiredError, compareStreamIds, type Position } from "./cursor.ts";
 import { parseEntry, type ReadOutcome } from "./parse-entry.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { Redis } from "ioredis";
 import { retryDelay } from "../queues/retry-delay.ts";
+import type { Redis } from "../redis/connect.ts";
 import { outcomeStreamKey, type Shard } from "../redis/keys.ts";
 import type { GroupShard } from "../store/outcome-groups.ts";
 import { CursorExpiredError } from "./cursor.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { isConnectionError } from "../redis/connect.ts";
 import type { Shard } from "../redis/keys.ts";
 import type { Logger } from "../telemetry/logger.ts";

@@ -1,5 +1,5 @@
 import { type Job, type JobType, Queue } from "bullmq";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import type { Shards } from "../redis/keys.ts";
 import type { DataOf, QueueContract } from "./contract.ts";
 

@@ -1,5 +1,5 @@
 import { Queue } from "bullmq";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import type { Shards } from "../redis/keys.ts";
 import { allQueues, QUEUES_OF_A_SHARD, QUEUES_OF_THE_FIRST } from "./contracts.ts";
 

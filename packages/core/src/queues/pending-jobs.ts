@@ -1,5 +1,5 @@
 import { Queue } from "bullmq";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import type { Shard, Shards } from "../redis/keys.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { DataOf, QueueContract } from "./contract.ts";

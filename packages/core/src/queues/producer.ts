@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type JobsOptions, Queue } from "bullmq";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { RedisUnavailableError, withinDeadline } from "../redis/deadline.ts";
 import type { Shard, Shards } from "../redis/keys.ts";
 import type { Logger } from "../telemetry/logger.ts";

@@ -1,8 +1,9 @@
-import { Redis, type RedisOptions } from "ioredis";
-import { readRedisUrl } from "../config/redis-url.ts";
+import { Cluster, type RedisOptions, Redis as Single } from "ioredis";
+import { type RedisAddress, readRedisUrl } from "../config/redis-url.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Redis } from "./nodes.ts";
 
-export type { Redis } from "ioredis";
+export type { Redis } from "./nodes.ts";
 
 /**
  * Shared by both kinds of connection: come back fast after Redis does, for as long as it takes. Each also has a time after
@@ -35,21 +36,47 @@ type Options = RedisOptions & { replyMapping?: never };
 /** As REDIS_URL says. Through Sentinels each connection leads to whoever is the primary when it is made. */
 function open(url: string, options: Options): Redis {
   const address = readRedisUrl(url);
-  if (address === undefined) throw new TypeError("this is no address of Redis, see REDIS_URL");
-  if (address.kind === "single") return new Redis(address.url, options);
-  const { sentinels, name, username, password, db, isTls } = address;
-  return new Redis({
-    ...options,
-    sentinels: [...sentinels],
-    name,
-    db,
+  switch (address?.kind) {
+    case undefined:
+      throw new TypeError("this is no address of Redis, see REDIS_URL");
+    case "single":
+      return new Single(address.url, options);
+    case "sentinel":
+      return new Single({
+        ...options,
+        ...accessTo(address),
+        ...(address.isTls && { enableTLSForSentinelMode: true }),
+        sentinels: [...address.hosts],
+        name: address.name,
+        db: address.db,
+        sentinelRetryStrategy: RECONNECTING.retryStrategy,
+        // A primary that lost its post while its machine stood still leaves its connections open.
+        failoverDetector: true,
+      });
+    case "cluster": {
+      const { enableOfflineQueue = true, ...ofNode } = options;
+      const clusterOptions = {
+        redisOptions: { ...ofNode, ...accessTo(address) },
+        enableOfflineQueue,
+        clusterRetryStrategy: RECONNECTING.retryStrategy,
+        slotsRefreshTimeout: SLOTS_TIMEOUT_MS,
+        slotsRefreshInterval: SLOTS_INTERVAL_MS,
+      };
+      return new Cluster([...address.hosts], clusterOptions);
+    }
+  }
+}
+
+/** Which node has which key: how long an answer to that may take, and how often it is asked without a reason. */
+const SLOTS_TIMEOUT_MS = 2_000;
+const SLOTS_INTERVAL_MS = 10_000;
+
+function accessTo({ username, password, isTls }: Exclude<RedisAddress, { kind: "single" }>): Options {
+  return {
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
-    ...(isTls && { tls: {}, enableTLSForSentinelMode: true }),
-    sentinelRetryStrategy: RECONNECTING.retryStrategy,
-    // A primary that lost its post while its machine stood still leaves its connections open.
-    failoverDetector: true,
-  });
+    ...(isTls && { tls: {} }),
+  };
 }
 
 /** A producer answers somebody who waits: its commands fail at once while Redis is away. */
@@ -109,7 +136,12 @@ export function disconnect(redis: Redis): void {
 /** Whether an error says no more than that Redis is away. */
 export function isConnectionError(error: Error): boolean {
   const code = "code" in error ? String(error.code) : "";
-  return /^E[A-Z_]+$/.test(code) || /connection is closed|stream isn't writeable/i.test(error.message);
+  return (
+    /^E[A-Z_]+$/.test(code) ||
+    /connection is closed|stream isn't writeable|cluster isn't ready|slots cache|startup nodes|cluster redirections/i.test(
+      error.message,
+    )
+  );
 }
 
 /** Says once that Redis went away and once that it is back, not at every attempt in between. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { Redis } from "ioredis";
 import { RefusalError } from "../config/refusal.ts";
+import type { Redis } from "./connect.ts";
 import { deploymentKey, type Shards } from "./keys.ts";
 
 /** CALENDLY_SHARDS differs from what this data was written with: ids would be looked for in the wrong shard. */

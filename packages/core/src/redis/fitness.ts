@@ -1,11 +1,11 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { Redis } from "ioredis";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Redis } from "./connect.ts";
 import { withinDeadline } from "./deadline.ts";
 import { checkDeployment, readDeploymentId } from "./deployment.ts";
 import { probeKey, type Shards } from "./keys.ts";
 import { checkRedisSafety, isReplicaOnly, type UnsafeRedis } from "./safety.ts";
-import { parseVitals, type RedisVitals } from "./vitals.ts";
+import { type RedisVitals, readVitals } from "./vitals.ts";
 
 /** Whether a Redis can be worked with: safe, the one that this process began with, and taking writes. */
 export interface Fitness {
@@ -86,9 +86,9 @@ export function createFitness(ports: {
       try {
         // A write, as a full Redis and a replica still answer a PING.
         const write = redis.set(probeKey, "1", "PX", PROBE_TTL_MS);
-        const reading = Promise.all([readDeploymentId(redis), redis.info("memory"), write]);
+        const reading = Promise.all([readDeploymentId(redis), readVitals(redis, "memory"), write]);
         const [id, memory] = await withinDeadline(deadlineMs, reading);
-        noteHeadRoom(parseVitals(memory));
+        noteHeadRoom(memory);
         if (unfit !== undefined || id !== deploymentId) await withinDeadline(deadlineMs, checkAgain());
         return unfit === undefined && !isFull;
       } catch {

@@ -1,6 +1,6 @@
-import type { Redis } from "ioredis";
 import { RefusalError } from "../config/refusal.ts";
 import type { UNSAFE_REDIS } from "../config/schema.ts";
+import { primariesOf, type Redis } from "./nodes.ts";
 import { parseInfo } from "./vitals.ts";
 
 export type UnsafeRedis = (typeof UNSAFE_REDIS)[number];
@@ -32,7 +32,10 @@ interface Fault {
 
 /** Throws an UnsafeRedisError that names every fault not in `allowed`, each with how to mend it. */
 export async function checkRedisSafety(redis: Redis, allowed: readonly UnsafeRedis[]): Promise<void> {
-  const faults = findFaults(await redis.info()).filter(({ name }) => !allowed.includes(name));
+  const infos = await Promise.all(primariesOf(redis).map((node) => node.info()));
+  const found = infos.flatMap(findFaults).filter(({ name }) => !allowed.includes(name));
+  // What several nodes of a cluster have is said once.
+  const faults = [...new Map(found.map((fault) => [fault.problem, fault])).values()];
   if (faults.length > 0) throw new UnsafeRedisError(faults);
 }
 

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import { primariesOf, type Redis } from "./nodes.ts";
 
 /** How a Redis is, as it says itself. */
 export interface RedisVitals {
@@ -13,9 +13,19 @@ export interface RedisVitals {
   readonly clients: number;
 }
 
-export async function readVitals(redis: Redis): Promise<RedisVitals> {
-  return parseVitals(await redis.info());
+/** Of a cluster: what holds for all its nodes, and the memory of the one that has the least to spare. */
+export async function readVitals(redis: Redis, section = "default"): Promise<RedisVitals> {
+  const all = await Promise.all(primariesOf(redis).map(async (node) => parseVitals(await node.info(section))));
+  const [fullest = parseVitals("")] = all.toSorted((a, b) => shareOf(b) - shareOf(a));
+  return {
+    ...fullest,
+    isPrimary: all.every(({ isPrimary }) => isPrimary),
+    isPersistent: all.every(({ isPersistent }) => isPersistent),
+    clients: all.reduce((sum, { clients }) => sum + clients, 0),
+  };
 }
+
+const shareOf = ({ usedBytes, maxBytes }: RedisVitals) => (maxBytes > 0 ? usedBytes / maxBytes : 0);
 
 /** The facts of an answer to `INFO`, by name. */
 export function parseInfo(info: string): ReadonlyMap<string, string | undefined> {

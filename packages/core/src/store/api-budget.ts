@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { apiBudgetKey } from "../redis/keys.ts";
 
 /** What is left of the account's requests in this window; undefined before the first answer. */

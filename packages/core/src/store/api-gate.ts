@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
-import type { Redis } from "ioredis";
 import type { TokenFault } from "../calendly/errors.ts";
 import type { ApiGate, ApiToken, Priority } from "../calendly/gate.ts";
+import type { Redis } from "../redis/connect.ts";
 import { apiBudgetKey, apiInFlightKey, apiTokensKey } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 import { openFingerprints } from "./fingerprints.ts";

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { auditKey } from "../redis/keys.ts";
 
 /** Something that a person did to an installation. */

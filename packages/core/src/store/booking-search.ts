@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis";
 import type { Booking } from "../bookings/booking.ts";
 import { lastInvitee } from "../bookings/canonical-log.ts";
 import { statusOf } from "../bookings/current.ts";
+import type { Redis } from "../redis/connect.ts";
 import { lookupKey, type Shards } from "../redis/keys.ts";
 import type { BookingStore } from "./bookings.ts";
 import { LOOKUPS, type Lookup, lookupPrefix, lookupsOf, startText } from "./lookups.ts";

@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import { type Booking, emptyBooking, holeOf } from "../bookings/booking.ts";
 import type { Outcome } from "../bookings/outcomes.ts";
 import { awaitsLinkUntil } from "../bookings/registers.ts";
@@ -6,6 +5,7 @@ import { expiresAt } from "../bookings/retention.ts";
 import { toStreamEntry } from "../outcomes/stream-entry.ts";
 import type { DataOf } from "../queues/contract.ts";
 import { deliveries } from "../queues/contracts.ts";
+import type { Redis } from "../redis/connect.ts";
 import {
   bookingKey,
   erasedKey,

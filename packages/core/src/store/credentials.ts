@@ -1,6 +1,6 @@
-import type { Redis } from "ioredis";
 import type { Advice, RetiredToken, SigningKeyRecord, TokenRecord } from "../calendly/credential-advice.ts";
 import type { ApiToken } from "../calendly/gate.ts";
+import type { Redis } from "../redis/connect.ts";
 import { apiTokensKey, credentialReportKey, signingKeysKey } from "../redis/keys.ts";
 
 /** What the last check of tokens and signing keys found. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 
 type Named<Names extends readonly string[], Value> = { readonly [Name in Names[number]]: Value };
 

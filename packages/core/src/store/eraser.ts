@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import type { Booking } from "../bookings/booking.ts";
 import { fieldValue } from "../bookings/knowledge.ts";
 import type { Outcome } from "../bookings/outcomes.ts";
@@ -6,6 +5,7 @@ import type { ReadOutcome } from "../outcomes/parse-entry.ts";
 import { readOutcomes } from "../outcomes/read-stream.ts";
 import type { deliveries } from "../queues/contracts.ts";
 import type { JobSearch } from "../queues/job-search.ts";
+import type { Redis } from "../redis/connect.ts";
 import {
   bookingKey,
   erasedKey,

@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import type { Outcome } from "../bookings/outcomes.ts";
+import type { Redis } from "../redis/connect.ts";
 import {
   expectationCountsKey,
   expectationKey,

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from "node:crypto";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { deploymentKey } from "../redis/keys.ts";
 
 /** Names a secret without telling it: the same for every process on one Redis. */

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { createFlow } from "./flow.ts";
 
 /** Takes what is written, when it is let. */

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { flowKey } from "../redis/keys.ts";
 
 /** What passes an installation, minute by minute, for a person to look at. */

@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import {
   type Conflict,
   conflictOf,
@@ -11,6 +10,7 @@ import {
 import type { Origin } from "../bookings/facts.ts";
 import type { Alternatives } from "../bookings/outcome-data.ts";
 import type { Outcome } from "../bookings/outcomes.ts";
+import type { Redis } from "../redis/connect.ts";
 import {
   hostBookingsKey,
   hostExpiryKey,

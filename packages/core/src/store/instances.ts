@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { instancesKey } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { knownInviteesKey, type Shards, sweptKey } from "../redis/keys.ts";
 
 /** How many invitees of an event are known: all that ever were, and those who are not canceled. */

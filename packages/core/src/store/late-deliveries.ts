@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { lateKey, type Shards } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { noticedKey, noticesKey } from "../redis/keys.ts";
 
 /** What the people who look after an installation should know. */

@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis";
 import { CursorExpiredError, compareStreamIds } from "../outcomes/cursor.ts";
 import { parseEntry, type ReadOutcome } from "../outcomes/parse-entry.ts";
 import { lastDropped } from "../outcomes/read-stream.ts";
+import type { Redis } from "../redis/connect.ts";
 import {
   groupAttemptsKey,
   groupDeadLettersKey,

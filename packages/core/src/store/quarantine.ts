@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { quarantineEntryKey, quarantineIndexKey, type Shards } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 

@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import type { QueueContract } from "../queues/contract.ts";
+import type { Redis } from "../redis/connect.ts";
 import { queuePrefix, type Shard } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 

@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import type { SharedTier } from "../calendly/cache.ts";
+import type { Redis } from "../redis/connect.ts";
 import { cacheDropChannel, cacheKey, cacheLockKey } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 

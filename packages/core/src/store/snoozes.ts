@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { snoozedTokenKey } from "../redis/keys.ts";
 
 /** Advice to rotate a token that nobody wants to hear for a while. Another token in its place is another matter. */

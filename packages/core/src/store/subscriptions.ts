@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { rotationKey, subscriptionKeysKey, subscriptionReportKey } from "../redis/keys.ts";
 
 export interface SubscriptionRecord {

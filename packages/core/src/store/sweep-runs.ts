@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { reconciliationKey, sweepReportKey, sweepRunKey } from "../redis/keys.ts";
 
 /** What a sweep can find that no delivery has told. */

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { testDeliveryKey } from "../redis/keys.ts";
 
 /** How far a delivery that was sent as a test has come. Times in ms. */

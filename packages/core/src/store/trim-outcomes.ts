@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { Redis } from "../redis/connect.ts";
 import { outcomeStreamKey, outcomesTrimmedKey, type Shard } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 

@@ -1,0 +1,24 @@
+import type { Cluster, RedisOptions, Redis as Single } from "ioredis";
+
+/** A connection to one Redis, or to all nodes of a cluster, which sends each command to the node that has its key. */
+export type Redis = Single | Cluster;
+
+/** By what it can do: a consumer's connection may come of another copy of the library. */
+const isCluster = (redis: Redis): redis is Cluster => "nodes" in redis;
+
+/** Connections to each node that holds keys: one, where there is no cluster. */
+export function primariesOf(redis: Redis): readonly Single[] {
+  return isCluster(redis) ? redis.nodes("master") : [redis];
+}
+
+/** One more connection like it, with other settings for its commands. */
+export function duplicate(
+  redis: Redis,
+  options: Pick<RedisOptions, "maxRetriesPerRequest" | "enableOfflineQueue">,
+): Redis {
+  if (!isCluster(redis)) return redis.duplicate({ ...options, lazyConnect: false });
+  const { enableOfflineQueue = true, ...ofNode } = options;
+  const { replyMapping: _, ...known } = redis.options.redisOptions ?? {};
+  const redisOptions = { ...known, ...ofNode };
+  return redis.duplicate(undefined, { enableOfflineQueue, lazyConnect: false, redisOptions });
+}

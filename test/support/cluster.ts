@@ -1,0 +1,68 @@
+import { disconnect } from "@calendly-worker/core/redis/connect";
+import { Redis } from "ioredis";
+import { type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
+import { connectRedis } from "./shared-redis.ts";
+import { until } from "./until.ts";
+
+/** Three primaries with a third of the slots each, and a replica for each. */
+export interface Cluster {
+  /** As REDIS_URL. */
+  readonly url: string;
+  /** The primaries of the beginning: the first has the lowest slots. */
+  readonly primaries: readonly RedisServer[];
+  stop(): Promise<void>;
+}
+
+const PRIMARIES = 3;
+const SLOTS = 16_384;
+
+export async function startCluster({ settings = [], ...options }: RedisOptions = {}): Promise<Cluster> {
+  const ofCluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+  const servers = await Promise.all(
+    Array.from({ length: 2 * PRIMARIES }, () => startRedis({ ...options, settings: [...settings, ...ofCluster] })),
+  );
+  const stop = async () => {
+    await Promise.all(servers.map((server) => server.stop()));
+  };
+  const nodes = servers.map(({ url }) => new Redis(url));
+  try {
+    const [first] = nodes;
+    for (const [index, node] of nodes.slice(0, PRIMARIES).entries()) {
+      const bound = (part: number) => Math.floor((part * SLOTS) / PRIMARIES);
+      await node.cluster("ADDSLOTSRANGE", bound(index), bound(index + 1) - 1);
+    }
+    for (const { port } of servers.slice(1)) await first?.cluster("MEET", "127.0.0.1", port);
+    const isComplete = async (node: Redis) => /cluster_known_nodes:6/.test(String(await node.cluster("INFO")));
+    for (const node of nodes) await until("the nodes know each other", () => isComplete(node), { deadlineMs: 30_000 });
+    for (const [index, replica] of nodes.slice(PRIMARIES).entries()) {
+      const id = String(await nodes[index]?.cluster("MYID"));
+      // What it was told of the other nodes spreads within a second or two.
+      await until(
+        "the replica follows",
+        () =>
+          replica.cluster("REPLICATE", id).then(
+            () => true,
+            () => false,
+          ),
+        {
+          deadlineMs: 20_000,
+          everyMs: 100,
+        },
+      );
+    }
+    for (const node of nodes.slice(0, PRIMARIES)) {
+      const hasReplica = async () => /slave0:.*state=online/.test(await node.info("replication"));
+      await until("each primary has a replica", hasReplica, { deadlineMs: 20_000 });
+      const isOk = async () => /cluster_state:ok/.test(String(await node.cluster("INFO")));
+      await until("the cluster is well", isOk, { deadlineMs: 20_000 });
+    }
+    const url = `redis-cluster://${servers.map(({ port }) => `127.0.0.1:${port}`).join()}`;
+    disconnect(await connectRedis(url));
+    return { url, primaries: servers.slice(0, PRIMARIES), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  } finally {
+    for (const node of nodes) node.disconnect();
+  }
+}
