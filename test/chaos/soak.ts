@@ -1,0 +1,170 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { createRandom } from "../simulator/random.ts";
+import type { AppProcess } from "../support/app-process.ts";
+import { scrape } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { FAULTS, type Fault } from "./faults.ts";
+import { type Installation, startInstallation } from "./installation.ts";
+import { drawUp, type Ledger } from "./ledger.ts";
+import { startLoad } from "./load.ts";
+
+export interface SoakOptions {
+  readonly seed: number;
+  readonly minutes: number;
+  readonly deliveriesPerSecond: number;
+  /** From the end of a fault to the beginning of the next one. */
+  readonly calmMs: number;
+  readonly faultMs: number;
+  readonly onSample: (sample: Sample) => void;
+}
+
+/** How things are at one moment. */
+export interface Sample {
+  /** Since the start. */
+  readonly minutes: number;
+  readonly acknowledged: number;
+  readonly refused: number;
+  readonly waiting: number;
+  /** Heap in use, in MB, of the ingest and of the worker that are never ended. */
+  readonly ingestMb: number;
+  readonly workerMb: number;
+  readonly redisKeys: number;
+  readonly redisMb: number;
+  readonly faults: number;
+}
+
+export interface SoakReport {
+  readonly ledger: Ledger;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly forgedAndAccepted: number;
+  readonly samples: readonly Sample[];
+  /** MB an hour that the heap grows in the second half of the time, and by how much that may be wrong (two standard errors). */
+  readonly ingestSlope: Slope;
+  readonly workerSlope: Slope;
+  readonly keysPerBooking: number;
+}
+
+export interface Slope {
+  readonly perHour: number;
+  readonly noise: number;
+}
+
+const SAMPLE_MS = 5_000;
+const SETTLE_MS = 300_000;
+
+/** One that leaves the ingest and the first worker alive, so that their memory tells something. */
+const SECOND_WORKER_KILLED: Fault = {
+  name: "a worker: kill -9",
+  async bringAbout({ workers: [, second] }) {
+    const before = second.now();
+    await second.end("SIGKILL");
+    await until("it is started again", () => second.now() !== before);
+    return undefined;
+  },
+};
+
+/** Faults that one installation can have one after the other. */
+export const STEADY_FAULTS: readonly Fault[] = [
+  SECOND_WORKER_KILLED,
+  ...FAULTS.filter(
+    ({ name, installation, mayLose }) =>
+      name !== "none" && installation === undefined && mayLose === undefined && !/^(ingest|workers)\b.*:/.test(name),
+  ),
+];
+
+/** Hurts an installation again and again for so long, in an order that the seed says. */
+export async function soak(options: SoakOptions): Promise<SoakReport> {
+  const { seed, minutes, deliveriesPerSecond, calmMs, faultMs, onSample } = options;
+  const installation = await startInstallation({ seed });
+  const { redis, shards, simulator } = installation;
+  const samples: Sample[] = [];
+  const counts: Record<string, number> = {};
+  const startedAt = performance.now();
+  const elapsed = () => (performance.now() - startedAt) / 60_000;
+  const stopping = new AbortController();
+  try {
+    const load = startLoad(simulator, installation.webhookUrl, deliveriesPerSecond);
+    const sampling = (async () => {
+      while (!stopping.signal.aborted) {
+        const faults = Object.values(counts).reduce((sum, count) => sum + count, 0);
+        // While Redis or an app is away there is nothing to be seen.
+        const sample = await takeSample(installation, elapsed(), faults).catch(() => undefined);
+        if (sample !== undefined) {
+          samples.push(sample);
+          onSample(sample);
+        }
+        await pause(SAMPLE_MS, undefined, { signal: stopping.signal }).catch(() => {});
+      }
+    })();
+    const random = createRandom(seed + 13);
+    while (elapsed() < minutes) {
+      await pause(calmMs);
+      const fault = random.pick(STEADY_FAULTS);
+      const verify = await fault.bringAbout(installation, faultMs).catch((error: Error) => {
+        throw new Error(`${fault.name}: ${error.message}`, { cause: error });
+      });
+      await verify?.();
+      counts[fault.name] = (counts[fault.name] ?? 0) + 1;
+    }
+    await load.finish(SETTLE_MS);
+    await installation.untilIdle(SETTLE_MS);
+    stopping.abort();
+    await sampling;
+    const chains = load.chains();
+    const evidence = { redis, shards, chains, acknowledged: load.acknowledged(), unfit: load.unfit };
+    const later = samples.filter((sample) => sample.minutes > minutes / 2);
+    return {
+      ledger: await drawUp(evidence),
+      faults: counts,
+      forgedAndAccepted: load.forged().accepted,
+      samples,
+      ingestSlope: slopeOf(later.map((sample) => [sample.minutes / 60, sample.ingestMb])),
+      workerSlope: slopeOf(later.map((sample) => [sample.minutes / 60, sample.workerMb])),
+      keysPerBooking: (await redis.dbsize()) / chains.length,
+    };
+  } finally {
+    stopping.abort();
+    await installation.close();
+  }
+}
+
+async function takeSample(installation: Installation, minutes: number, faults: number): Promise<Sample> {
+  const { ingest, workers, redis, simulator, shards } = installation;
+  const attempts = simulator.attempts();
+  const acknowledged = attempts.filter(({ status }) => status === 200).length;
+  const [info, redisKeys, ...waiting] = await Promise.all([
+    redis.info("memory"),
+    redis.dbsize(),
+    ...shards.all.map(({ tag }) => redis.llen(`${tag}:deliveries:wait`)),
+  ]);
+  return {
+    minutes,
+    acknowledged,
+    refused: attempts.length - acknowledged,
+    waiting: waiting.reduce((sum, count) => sum + count, 0),
+    ingestMb: await heapOf(ingest.now(), "telling metrics"),
+    workerMb: await heapOf(workers[0].now(), "listening"),
+    redisKeys,
+    redisMb: Math.round(Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0) / 2 ** 20),
+    faults,
+  };
+}
+
+/** Heap in use, in MB, as the process itself says at the address that it has logged. */
+async function heapOf(app: AppProcess, said: string): Promise<number> {
+  const { url } = await app.untilLogged(said);
+  const [, bytes] = /^nodejs_heap_size_used_bytes(?:\{.*\})? (\S+)/m.exec(await scrape(url)) ?? [];
+  if (bytes === undefined) throw new Error("the metrics do not tell the heap");
+  return Number(bytes) / 2 ** 20;
+}
+
+/** The line of least squares through the points. */
+export function slopeOf(points: readonly (readonly [x: number, y: number])[]): Slope {
+  const count = points.length;
+  const mean = (pick: 0 | 1) => points.reduce((sum, point) => sum + point[pick], 0) / count;
+  const [meanX, meanY] = [mean(0), mean(1)];
+  const spread = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+  const perHour = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0) / spread;
+  const left = points.reduce((sum, [x, y]) => sum + (y - meanY - perHour * (x - meanX)) ** 2, 0);
+  return { perHour, noise: 2 * Math.sqrt(left / (count - 2) / spread) };
+}
