@@ -9,6 +9,8 @@ export interface Fault {
   /** Why deliveries that were acknowledged may be lost by it. Absent where none may. */
   readonly mayLose?: string;
   readonly installation?: Omit<InstallationOptions, "seed">;
+  /** What it takes: servers that are programs of this machine, not containers; for `linux`, its limits of a process too. */
+  readonly needs?: "program" | "linux";
   /**
    * Resolves when it is over. What it gives is called once all is settled, and throws where what must hold beside the
    * ledger does not.
@@ -91,6 +93,12 @@ const calendly =
     return () => expectThat(simulator.requests().length > before, "Calendly's API was asked for something meanwhile");
   };
 
+/** Whether a fault can be brought about on this machine. */
+export function isPossible({ needs }: Fault): boolean {
+  if (needs === undefined) return true;
+  return process.env["TEST_REDIS_SERVER"] !== "docker" && (needs === "program" || process.platform === "linux");
+}
+
 /** Every fault of the matrix. Locks last a second here, so that what takes a minute in life takes seconds. */
 export const FAULTS: readonly Fault[] = [
   {
@@ -163,6 +171,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "Redis: disk full, appendfsync everysec",
+    needs: "linux",
     installation: { redis: { appendfsync: "everysec" } },
     async bringAbout(installation, ms) {
       await installation.server.fillDisk(true);
@@ -174,6 +183,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "Redis: disk full, appendfsync always",
+    needs: "linux",
     async bringAbout(installation, ms) {
       await installation.server.fillDisk(true);
       // It ends itself rather than to acknowledge what it cannot keep.
@@ -198,18 +208,21 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "Sentinel: the primary is killed",
+    needs: "program",
     mayLose: "what the replica had not got yet, whatever the primary's settings",
     installation: { hasSentinels: true },
     bringAbout: failOver("killed"),
   },
   {
     name: "Sentinel: the primary stands still",
+    needs: "program",
     mayLose: "what the replica had not got yet, and what the old primary took on until it learned that it is none",
     installation: { hasSentinels: true },
     bringAbout: failOver("frozen"),
   },
   {
     name: "Cluster: the first shard's primary is killed",
+    needs: "program",
     mayLose: "what its replica had not got yet, whatever the primary's settings",
     installation: { isCluster: true, variables: { CALENDLY_SHARDS: "3" } },
     async bringAbout({ server, redis, shards }, ms) {

@@ -8,6 +8,8 @@ import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts"
 
 /** What happens at Calendly while something goes wrong, and what became of telling it. */
 export interface Load {
+  /** Nothing happens from now on, and nothing more is waited for. */
+  stop(): void;
   /** Lets no further story begin, and ends those that are under way. Resolves when everything was acknowledged. */
   finish(deadlineMs: number): Promise<void>;
   chains(): Chain[];
@@ -72,6 +74,10 @@ export function startLoad(simulator: Simulator, webhookUrl: string, deliveriesPe
   }, TICK_MS);
 
   return {
+    stop() {
+      clearInterval(timer);
+      strange.stop();
+    },
     async finish(deadlineMs) {
       isFinishing = true;
       clearInterval(timer);
@@ -135,6 +141,7 @@ function createStrangeDeliveries(url: string) {
       keep(insist(body).then(() => void acknowledged.add(identity)));
       keep(forge(JSON.stringify({ event: "invitee.created", payload: { uri: `forged ${name}` } })));
     },
+    stop: () => stopping.abort(),
     async settled(deadlineMs: number): Promise<void> {
       const timer = setTimeout(() => stopping.abort(), deadlineMs);
       await Promise.all(open).finally(() => clearTimeout(timer));

@@ -55,7 +55,7 @@ export async function run(fault: Fault, options: RunOptions): Promise<Row> {
     const tail = installation.output().split("\n").slice(-20).join("\n");
     throw new Error(`${fault.name}, seed ${seed}: ${(error as Error).message}\n${tail}`, { cause: error });
   } finally {
-    await load?.finish(0).catch(() => {});
+    load?.stop();
     await installation.close();
   }
 }

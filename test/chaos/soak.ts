@@ -3,7 +3,7 @@ import { createRandom } from "../simulator/random.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { scrape } from "../support/stack.ts";
 import { until } from "../support/until.ts";
-import { FAULTS, type Fault } from "./faults.ts";
+import { FAULTS, type Fault, isPossible } from "./faults.ts";
 import { type Installation, startInstallation } from "./installation.ts";
 import { drawUp, type Ledger } from "./ledger.ts";
 import { startLoad } from "./load.ts";
@@ -66,7 +66,7 @@ const SECOND_WORKER_KILLED: Fault = {
 /** Faults that one installation can have one after the other. */
 export const STEADY_FAULTS: readonly Fault[] = [
   SECOND_WORKER_KILLED,
-  ...FAULTS.filter(
+  ...FAULTS.filter(isPossible).filter(
     ({ name, installation, mayLose }) =>
       name !== "none" && installation === undefined && mayLose === undefined && !/^(ingest|workers)\b.*:/.test(name),
   ),
@@ -82,8 +82,8 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const startedAt = performance.now();
   const elapsed = () => (performance.now() - startedAt) / 60_000;
   const stopping = new AbortController();
+  const load = startLoad(simulator, installation.webhookUrl, deliveriesPerSecond);
   try {
-    const load = startLoad(simulator, installation.webhookUrl, deliveriesPerSecond);
     const sampling = (async () => {
       while (!stopping.signal.aborted) {
         const faults = Object.values(counts).reduce((sum, count) => sum + count, 0);
@@ -124,6 +124,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     };
   } finally {
     stopping.abort();
+    load.stop();
     await installation.close();
   }
 }

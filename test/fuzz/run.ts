@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { createShards, quarantineIndexKey, queuePrefix } from "@calendly-worker/core/redis/keys";
@@ -91,6 +91,6 @@ export async function fuzz(
 }
 
 function memoryOf({ pid }: Ingest): number {
-  const [, kB = "0"] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  const kB = execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" });
   return Math.round(Number(kB) / 1_024);
 }
