@@ -1,48 +1,24 @@
-import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
+import { disconnect } from "@calendly-worker/core/redis/connect";
+import { describe, expect, test } from "@jest/globals";
+import { DEMO_TOKEN, startSimulator } from "../simulator/simulator.ts";
 import { expectEveryLogRight, idsOfLogs } from "../support/account-logs.ts";
-import type { AppProcess, Variables } from "../support/app-process.ts";
+import type { Variables } from "../support/app-process.ts";
 import { SIGNING_KEY } from "../support/deliveries.ts";
-import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { startRedis } from "../support/redis-server.ts";
 import { connectRedis } from "../support/shared-redis.ts";
-import {
-  type Ingest,
-  type OutcomeLog,
-  openOutcomeLog,
-  startIngest,
-  startWorker,
-  WEBHOOK_PATH,
-} from "../support/stack.ts";
+import { openOutcomeLog, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const MINUTE_MS = 60_000;
 
-let server: RedisServer;
-let redis: Redis;
-let simulator: Simulator;
-let outcomes: OutcomeLog;
-let ingest: Ingest;
-let worker: AppProcess;
-
-beforeEach(async () => {
-  server = await startRedis();
-  redis = await connectRedis(server.url);
-  outcomes = await openOutcomeLog(redis);
-});
-
-afterEach(async () => {
-  await Promise.all([ingest.end("SIGKILL"), worker.end("SIGKILL")]);
-  disconnect(redis);
-  await simulator.close();
-  await server.stop();
-});
-
-/** Calendly, an ingest that it delivers to, and a worker. */
+/** Calendly, an ingest that it delivers to, and a worker, with a Redis of their own: the days here may go on side by side. */
 async function begin({ speed, rateLimit = 100_000 }: { speed: number; rateLimit?: number }, variables: Variables) {
-  simulator = await startSimulator({ seed: 9, speed, rateLimit });
-  ingest = await startIngest(server.url, variables);
-  const settings = {
+  const server = await startRedis();
+  const redis = await connectRedis(server.url);
+  const outcomes = await openOutcomeLog(redis);
+  const simulator = await startSimulator({ seed: 9, speed, rateLimit });
+  let ingest = await startIngest(server.url, variables);
+  const worker = startWorker(server.url, {
     CALENDLY_API_BASE_URL: simulator.url,
     CALENDLY_API_TOKEN: DEMO_TOKEN,
     CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
@@ -51,45 +27,58 @@ async function begin({ speed, rateLimit = 100_000 }: { speed: number; rateLimit?
     CALENDLY_KEY_ROTATION_MONITORING: "false",
     LOG_LEVEL: "info",
     ...variables,
-  };
-  worker = startWorker(server.url, settings);
+  });
   await Promise.all([worker.untilLogged("taking jobs"), ingest.untilLogged("ready for deliveries")]);
   const subscription = simulator.subscribe(ingest.webhookUrl, SIGNING_KEY);
+
+  let slot = 0;
+  /** At a time of its own, so that no host is booked twice. */
+  const nextStart = () => {
+    slot += 1;
+    return new Date(Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS + (60 + slot * 30) * MINUTE_MS).toISOString();
+  };
   return {
+    simulator,
     subscription,
+    outcomes,
+    webhookUrl: ingest.webhookUrl,
+    nextStart,
+    book() {
+      const person = { name: `Guest ${slot}`, email: `guest.${slot}@acme-corp.example` };
+      return simulator.account.book({ eventType: "intro", start: nextStart(), ...person });
+    },
+    notices: async () => (await redis.xrange("{calendly:0}:notices", "-", "+")).map(([, fields]) => String(fields[1])),
+    goDark: () => ingest.end("SIGKILL"),
     async comeBack() {
       ingest = await startIngest(server.url, { ...variables, INGEST_PORT: new URL(ingest.baseUrl).port });
+    },
+    async end() {
+      await Promise.all([ingest.end("SIGKILL"), worker.end("SIGKILL")]);
+      disconnect(redis);
+      await simulator.close();
+      await server.stop();
     },
   };
 }
 
-let slot = 0;
-/** At a time of its own, so that no host is booked twice. */
-const nextStart = () => {
-  slot += 1;
-  return new Date(Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS + (60 + slot * 30) * MINUTE_MS).toISOString();
-};
+type Days = Awaited<ReturnType<typeof begin>>;
 
-function book() {
-  const person = { name: `Guest ${slot}`, email: `guest.${slot}@acme-corp.example` };
-  return simulator.account.book({ eventType: "intro", start: nextStart(), ...person });
-}
-
-async function notices(): Promise<string[]> {
-  return (await redis.xrange("{calendly:0}:notices", "-", "+")).map(([, fields]) => String(fields[1]));
-}
-
-test("what happens while nothing can be delivered, past the disabling of the subscription, is found and told as if it had been", async () => {
-  const BOOKINGS = 500;
-  const { subscription, comeBack } = await begin(
+test.concurrent("what happens while nothing can be delivered, past the disabling of the subscription, is found and told as if it had been", async () => {
+  const days = await begin(
     { speed: 1_440, rateLimit: 50 },
     { CALENDLY_SUBSCRIPTION_AUTOHEAL: "true", CALENDLY_RECONCILE_NEAR_INTERVAL: "60", CALENDLY_RECONCILE_GRACE: "2" },
   );
+  await pastTheDisabling(days).finally(days.end);
+}, 300_000);
+
+async function pastTheDisabling(days: Days): Promise<void> {
+  const BOOKINGS = 500;
+  const { simulator, subscription, outcomes, book, nextStart, notices, goDark, comeBack, webhookUrl } = days;
   const before = book();
   await outcomes.untilThere([`${before.id}.confirmed`]);
 
   const asked = simulator.requests().length;
-  await ingest.end("SIGKILL");
+  await goDark();
   const booked = Array.from({ length: BOOKINGS }, book);
   const act = (index: number) => {
     const invitee = booked[index];
@@ -121,7 +110,7 @@ test("what happens while nothing can be delivered, past the disabling of the sub
     () => [...simulator.subscriptions.values()].every(({ retryStartedAt }) => retryStartedAt === null),
     { deadlineMs: 30_000 },
   );
-  expect([...simulator.subscriptions.values()]).toMatchObject([{ url: `${ingest.webhookUrl}?g=1`, state: "active" }]);
+  expect([...simulator.subscriptions.values()]).toMatchObject([{ url: `${webhookUrl}?g=1`, state: "active" }]);
   expect(await notices()).toEqual(expect.arrayContaining(["subscription.retrying", "subscription.healed"]));
 
   const requests = simulator.requests(asked).filter(({ path }) => path.startsWith("/scheduled_events"));
@@ -136,13 +125,13 @@ test("what happens while nothing can be delivered, past the disabling of the sub
   expect(await outcomes.untilThere([`${fresh.id}.confirmed`])).toContainEqual(
     expect.objectContaining({ id: `${fresh.id}.confirmed`, data: expect.objectContaining({ origin: "webhook" }) }),
   );
-}, 300_000);
+}
 
 describe("where Calendly repeats deliveries with the signature's time of the first try", () => {
-  test.each(["refuse", "defer"] as const)(
+  test.concurrent.each(["refuse", "defer"] as const)(
     "all facts arrive once and the subscription lives on, under %s",
     async (late) => {
-      const { subscription, comeBack } = await begin(
+      const days = await begin(
         { speed: 5_760 },
         {
           CALENDLY_WEBHOOK_LATE_DELIVERIES: late,
@@ -150,36 +139,41 @@ describe("where Calendly repeats deliveries with the signature's time of the fir
           CALENDLY_LATE_FETCHES: "100000",
         },
       );
-      simulator.setFaults({ signatureTimeOnRetry: "frozen" });
-      const begun = Date.now();
-      // Fifteen seconds are Calendly's day here: the outages go on for longer than two of those.
-      while (Date.now() < begun + 32_000) {
-        await ingest.end("SIGKILL");
-        const booked = Array.from({ length: 8 }, book);
-        for (const { id } of booked.slice(0, 2)) simulator.account.reschedule(id, nextStart());
-        for (const { id } of booked.slice(2, 4)) simulator.account.cancel(id);
-        const lastT = Math.max(...simulator.attempts().map(({ t }) => t), 0);
-        await until("the outage is longer than the window", () => Date.now() / 1_000 > lastT + 2.5);
-        await comeBack();
-        await outcomes.untilThere(idsOfLogs(simulator.account), 30_000);
-        await until("the retries have ended", () => subscription.retryStartedAt === null, { deadlineMs: 20_000 });
-      }
-      expectEveryLogRight(simulator.account, await outcomes.all());
-      expect(subscription.state).toBe("active");
-      expect([...simulator.subscriptions.values()]).toEqual([subscription]);
-      const answers = simulator
-        .attempts()
-        .map(({ status, body }) => `${status} ${(body as { status?: string } | undefined)?.status ?? ""}`);
-      if (late === "refuse") {
-        expect(answers).toContain("401 ");
-        expect(answers).toContain("200 duplicate");
-        expect((await notices()).filter((type) => type === "deliveries.signature_time_frozen")).toHaveLength(1);
-      } else {
-        expect(answers).toContain("200 deferred");
-        expect(answers).not.toContain("401 ");
-      }
-      expect(ingest.webhookUrl).toContain(WEBHOOK_PATH);
+      await throughOutages(days, late).finally(days.end);
     },
     120_000,
   );
 });
+
+async function throughOutages(days: Days, late: "refuse" | "defer"): Promise<void> {
+  const { simulator, subscription, outcomes, book, nextStart, notices, goDark, comeBack, webhookUrl } = days;
+  simulator.setFaults({ signatureTimeOnRetry: "frozen" });
+  const begun = Date.now();
+  // Fifteen seconds are Calendly's day here: the outages go on for longer than two of those.
+  while (Date.now() < begun + 32_000) {
+    await goDark();
+    const booked = Array.from({ length: 8 }, book);
+    for (const { id } of booked.slice(0, 2)) simulator.account.reschedule(id, nextStart());
+    for (const { id } of booked.slice(2, 4)) simulator.account.cancel(id);
+    const lastT = Math.max(...simulator.attempts().map(({ t }) => t), 0);
+    await until("the outage is longer than the window", () => Date.now() / 1_000 > lastT + 2.5);
+    await comeBack();
+    await outcomes.untilThere(idsOfLogs(simulator.account), 30_000);
+    await until("the retries have ended", () => subscription.retryStartedAt === null, { deadlineMs: 20_000 });
+  }
+  expectEveryLogRight(simulator.account, await outcomes.all());
+  expect(subscription.state).toBe("active");
+  expect([...simulator.subscriptions.values()]).toEqual([subscription]);
+  const answers = simulator
+    .attempts()
+    .map(({ status, body }) => `${status} ${(body as { status?: string } | undefined)?.status ?? ""}`);
+  if (late === "refuse") {
+    expect(answers).toContain("401 ");
+    expect(answers).toContain("200 duplicate");
+    expect((await notices()).filter((type) => type === "deliveries.signature_time_frozen")).toHaveLength(1);
+  } else {
+    expect(answers).toContain("200 deferred");
+    expect(answers).not.toContain("401 ");
+  }
+  expect(webhookUrl).toContain(WEBHOOK_PATH);
+}

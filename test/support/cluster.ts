@@ -1,6 +1,6 @@
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { Redis } from "ioredis";
-import { type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
+import { freePort, type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
 import { connectRedis } from "./shared-redis.ts";
 import { until } from "./until.ts";
 
@@ -17,13 +17,23 @@ const PRIMARIES = 3;
 const SLOTS = 16_384;
 
 export async function startCluster({ settings = [], ...options }: RedisOptions = {}): Promise<Cluster> {
-  const ofCluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
-  const servers = await Promise.all(
-    Array.from({ length: 2 * PRIMARIES }, () => startRedis({ ...options, settings: [...settings, ...ofCluster] })),
+  const ports = await Promise.all(Array.from({ length: 2 * PRIMARIES }, freePort));
+  const started = await Promise.allSettled(
+    ports.map((bus) => {
+      // Else the bus takes a port 10,000 higher, which an outgoing connection may have.
+      const ofCluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", String(bus)];
+      return startRedis({ ...options, settings: [...settings, ...ofCluster] });
+    }),
   );
+  const servers = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   const stop = async () => {
     await Promise.all(servers.map((server) => server.stop()));
   };
+  const failed = started.find((one) => one.status === "rejected");
+  if (failed !== undefined) {
+    await stop();
+    throw failed.reason;
+  }
   const nodes = servers.map(({ url }) => new Redis(url));
   try {
     const [first] = nodes;
@@ -31,7 +41,9 @@ export async function startCluster({ settings = [], ...options }: RedisOptions =
       const bound = (part: number) => Math.floor((part * SLOTS) / PRIMARIES);
       await node.cluster("ADDSLOTSRANGE", bound(index), bound(index + 1) - 1);
     }
-    for (const { port } of servers.slice(1)) await first?.cluster("MEET", "127.0.0.1", port);
+    for (const [index, { port }] of servers.entries()) {
+      if (index > 0) await first?.call("CLUSTER", "MEET", "127.0.0.1", port, String(ports[index]));
+    }
     const isComplete = async (node: Redis) => /cluster_known_nodes:6/.test(String(await node.cluster("INFO")));
     for (const node of nodes) await until("the nodes know each other", () => isComplete(node), { deadlineMs: 30_000 });
     for (const [index, replica] of nodes.slice(PRIMARIES).entries()) {
