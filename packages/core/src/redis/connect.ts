@@ -50,8 +50,8 @@ function open(url: string, options: Options): Redis {
         name: address.name,
         db: address.db,
         sentinelRetryStrategy: RECONNECTING.retryStrategy,
-        // A primary that lost its post while its machine stood still leaves its connections open.
-        failoverDetector: true,
+        // No `failoverDetector`: one that fires while a connection is being made ends that for good. Sentinels close the
+        // connections of a primary that they demote.
       });
     case "cluster": {
       const { enableOfflineQueue = true, ...ofNode } = options;
@@ -138,7 +138,7 @@ export function isConnectionError(error: Error): boolean {
   const code = "code" in error ? String(error.code) : "";
   return (
     /^E[A-Z_]+$/.test(code) ||
-    /connection is closed|stream isn't writeable|cluster isn't ready|slots cache|startup nodes|cluster redirections/i.test(
+    /connection is closed|stream isn't writeable|cluster isn't ready|sentinels are unreachable|slots cache|startup nodes|cluster redirections/i.test(
       error.message,
     )
   );
