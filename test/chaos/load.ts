@@ -52,7 +52,7 @@ export function startLoad(simulator: Simulator, webhookUrl: string, deliveriesPe
     const index = all.length;
     const story = withRoom(stories[index % stories.length] as (typeof stories)[0], index);
     // What happens at one time is not more than a day's work, however long this goes on.
-    const startMs = Date.parse("2030-01-01T08:00:00Z") + Math.floor(index / 48) * 6 * 3_600_000;
+    const startMs = Date.parse("2030-01-01T08:00:00Z") + Math.floor(index / 8) * 6 * 3_600_000;
     const begun = beginStory(account, story, index, startMs);
     all.push(begun);
     return begun;
