@@ -170,7 +170,7 @@ async function jobStates(redis: Redis, shards: Shards) {
 }
 
 /** The outcomes of all shards. */
-export async function allOutcomes(redis: Redis, shards: Shards): Promise<OutcomeEvent[]> {
+async function allOutcomes(redis: Redis, shards: Shards): Promise<OutcomeEvent[]> {
   const read = await Promise.all(shards.all.map((shard) => readOutcomes(redis, shard, "0", 10_000_000)));
   return read.flat().map(({ event }) => event);
 }
@@ -188,7 +188,7 @@ export function openConflicts(ids: readonly string[]): string[] {
 }
 
 /** The conflicts that bookings have in the end, each pair of a host's looked at. */
-export function expectedConflicts(taken: readonly TakenTime[]): string[] {
+function expectedConflicts(taken: readonly TakenTime[]): string[] {
   const ofHosts = new Map<string, TakenTime[]>();
   for (const one of taken) {
     for (const host of Object.keys(one.busy)) ofHosts.set(host, [...(ofHosts.get(host) ?? []), one]);

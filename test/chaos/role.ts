@@ -11,16 +11,13 @@ export interface Role {
   now(): AppProcess;
   /** Every process that has filled it, the last one included. */
   readonly all: readonly AppProcess[];
-  /** From now on, other processes fill it. */
-  startAnew(start: () => Promise<AppProcess>): void;
   /** Ends the process, and starts no other. */
   close(): Promise<void>;
 }
 
 const START_AGAIN_MS = 100;
 
-export async function fillRole(first: () => Promise<AppProcess>): Promise<Role> {
-  let start = first;
+export async function fillRole(start: () => Promise<AppProcess>): Promise<Role> {
   const all = [await start()];
   const last = () => all.at(-1) as AppProcess;
   let isClosing = false;
@@ -45,9 +42,6 @@ export async function fillRole(first: () => Promise<AppProcess>): Promise<Role> 
     },
     freeze: () => last().signal("SIGSTOP"),
     thaw: () => last().signal("SIGCONT"),
-    startAnew(other) {
-      start = other;
-    },
     async close() {
       isClosing = true;
       last().signal("SIGCONT");

@@ -14,6 +14,7 @@ import fc from "fast-check";
 import { type Chain, createTestClock, factOf, playStories, storyOf, withRoom } from "../bookings/histories.ts";
 import { play } from "../bookings/play.ts";
 import { comparable, isCanonical, lastState } from "../bookings/sameness.ts";
+import { openConflicts as namesOfOpen } from "../chaos/ledger.ts";
 import { createRandom } from "../simulator/random.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
@@ -111,14 +112,7 @@ async function openConflicts(): Promise<string[]> {
   const all = await Promise.all(shards.all.map((shard) => readOutcomes(redis, shard, "0", 1_000_000)));
   const ids = all.flat().map(({ event }) => event.id);
   expect(new Set(ids).size).toBe(ids.length);
-  const resolved = new Set(
-    ids.filter((id) => id.endsWith(".resolved")).map((id) => id.replace(/resolved$/, "detected")),
-  );
-  // A number says how often the same conflict came back.
-  return ids
-    .filter((id) => id.endsWith(".detected") && !resolved.has(id))
-    .map((id) => id.replace(/(\.\d+)?\.detected$/, ""))
-    .toSorted();
+  return namesOfOpen(ids);
 }
 
 /** The conflicts that the bookings have in the end, each pair of them looked at. */
