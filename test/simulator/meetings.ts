@@ -68,12 +68,17 @@ export interface Slot {
 
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/;
 
+const DAY_MS = 86_400_000;
+const dayOf = (ms: number) => Math.floor(ms / DAY_MS);
+
 export const isActive = ({ status }: { readonly status: "active" | "canceled" }) => status === "active";
 
 /** The scheduled events of an account and who is invited to them. */
 export function createMeetings(ports: { random: Random; baseUrl: string; stamp: () => string }) {
   const { random, baseUrl, stamp } = ports;
   const events: ScheduledEvent[] = [];
+  /** By the day that they begin on: a free time is found as fast among a hundred thousand as among ten. */
+  const eventsOfDay = new Map<number, ScheduledEvent[]>();
   const invitees = new Map<string, Invitee>();
 
   /** The event of that slot: a group's own where there is one, else a new one, even if that books a host twice. */
@@ -108,7 +113,20 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
       invitees: [],
     };
     events.push(event);
+    const day = dayOf(startMs);
+    const others = eventsOfDay.get(day);
+    if (others === undefined) eventsOfDay.set(day, [event]);
+    else others.push(event);
     return event;
+  }
+
+  /** The active events that take some of the time between these two, in ms. None lasts longer than a day. */
+  function eventsBetween(fromMs: number, toMs: number): ScheduledEvent[] {
+    const days = [];
+    for (let day = dayOf(fromMs) - 1; day <= dayOf(toMs); day++) days.push(...(eventsOfDay.get(day) ?? []));
+    return days.filter(
+      (event) => isActive(event) && Date.parse(event.start) < toMs && Date.parse(event.end) > fromMs,
+    );
   }
 
   function hostsOf(type: EventType, wanted: string | undefined): readonly Host[] {
@@ -192,5 +210,5 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
     invitee.event.invitees.splice(invitee.event.invitees.indexOf(invitee), 1);
   }
 
-  return { events, invitees, schedule, invite, release, pushConference, forget, activeInvitee, activeEvent };
+  return { events, eventsBetween, invitees, schedule, invite, release, pushConference, forget, activeInvitee, activeEvent };
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Account } from "./account.ts";
 import type { EventType, Host } from "./catalog.ts";
 import { HOUR } from "./clock.ts";
-import { isActive, type ScheduledEvent } from "./meetings.ts";
+import { isActive } from "./meetings.ts";
 import { invalidArgument, notFound, parse } from "./rest-errors.ts";
 import { timestamp } from "./timestamps.ts";
 import { needs } from "./tokens.ts";
@@ -28,7 +28,7 @@ export function availabilityRoutes(account: Account, now: () => number): Router 
     if (to <= from || to - from > LONGEST_RANGE_MS)
       throw invalidArgument([{ parameter: "end_time", message: "must be after start_time, by 31 days at most" }]);
     const collection = (type.active ? slotsOf(type, from, to) : []).flatMap((startMs) => {
-      const remaining = remainingAt(type, startMs, account.events);
+      const remaining = remainingAt(type, startMs, account);
       const start = timestamp(startMs);
       const scheduling_url = `https://calendly.com/northwind-demo/${type.slug}/${start}`;
       return remaining > 0
@@ -45,7 +45,7 @@ export function availabilityRoutes(account: Account, now: () => number): Router 
 export function nextSlots(account: Account, type: EventType, now: number, days: number): string[] {
   const from = Math.ceil(now / (24 * HOUR)) * 24 * HOUR;
   return slotsOf(type, from, from + days * 24 * HOUR)
-    .filter((startMs) => remainingAt(type, startMs, account.events) > 0)
+    .filter((startMs) => remainingAt(type, startMs, account) > 0)
     .map((startMs) => new Date(startMs).toISOString());
 }
 
@@ -59,11 +59,8 @@ function slotsOf({ minutes }: EventType, from: number, to: number): number[] {
   return slots;
 }
 
-function remainingAt(type: EventType, startMs: number, events: readonly ScheduledEvent[]): number {
-  const endMs = startMs + type.minutes * 60_000;
-  const overlapping = events.filter(
-    (event) => isActive(event) && Date.parse(event.start) < endMs && Date.parse(event.end) > startMs,
-  );
+function remainingAt(type: EventType, startMs: number, account: Account): number {
+  const overlapping = account.eventsBetween(startMs, startMs + type.minutes * 60_000);
   const own = overlapping.find((event) => type.limit > 1 && event.type === type && Date.parse(event.start) === startMs);
   if (own !== undefined) return type.limit - own.invitees.filter(isActive).length;
   const isFree = (host: Host) => !overlapping.some(({ hosts }) => hosts.includes(host));

@@ -1,4 +1,4 @@
-import { ConsecutiveBreaker, circuitBreaker, handleWhen, TimeoutStrategy, timeout, wrap } from "cockatiel";
+import { bulkhead, ConsecutiveBreaker, circuitBreaker, handleWhen, TimeoutStrategy, timeout, wrap } from "cockatiel";
 import type { TakenTime } from "../bookings/conflicts.ts";
 import type { Alternatives, EventTypeDetails } from "../bookings/outcome-data.ts";
 import type { ApiEventType, CalendlyClient } from "./client.ts";
@@ -8,7 +8,10 @@ import type { ApiToken } from "./gate.ts";
 /** What is good to have in an outcome, but not worth holding it back: each call rejects soon when Calendly is in trouble. */
 export interface Enrichment {
   eventType(uri: string): Promise<EventTypeDetails>;
-  /** The next free times of the event type, from one that cannot be kept on; null where none can be asked for. */
+  /**
+   * The next free times of the event type, from one that cannot be kept on; null where none can be asked for. Rejects at
+   * once where too many ask already.
+   */
   alternatives(taken: TakenTime): Promise<Alternatives>;
 }
 
@@ -19,6 +22,8 @@ const DAY_MS = 86_400_000;
 /** Calendly takes 31 days at most; nobody wants to be put off for longer than this. */
 const ALTERNATIVES_WITHIN_MS = 7 * DAY_MS;
 const MOST_ALTERNATIVES = 5;
+/** Of a process. A storm of conflicts would else hold every fold for as long as Calendly takes to answer. */
+const ALTERNATIVES_AT_ONCE = 3;
 
 /** A second token that is never used proves nothing: about one read in a hundred goes through it. */
 const EXERCISED = 0.01;
@@ -39,6 +44,7 @@ export function createEnrichment(ports: {
     }),
     timeout(PATIENCE_MS, TimeoutStrategy.Aggressive),
   );
+  const places = bulkhead(ALTERNATIVES_AT_ONCE);
 
   async function askForEventType(uri: string): Promise<ApiEventType> {
     if (secondary === undefined || random() >= EXERCISED) return await client.eventType(uri);
@@ -61,7 +67,7 @@ export function createEnrichment(ports: {
       const from = Math.max(Date.parse(start), now() + 60_000);
       if (eventType === undefined) return null;
       const range = { start: new Date(from).toISOString(), end: new Date(from + ALTERNATIVES_WITHIN_MS).toISOString() };
-      const times = await policy.execute(() => client.availableTimes(eventType, range));
+      const times = await places.execute(() => policy.execute(() => client.availableTimes(eventType, range)));
       return times.slice(0, MOST_ALTERNATIVES).map(({ start_time, invitees_remaining }) => ({
         start: start_time,
         inviteesRemaining: invitees_remaining ?? null,
