@@ -3,7 +3,8 @@ import { deliveries, lateDeliveries } from "@calendly-worker/core/queues/contrac
 import { createProducer } from "@calendly-worker/core/queues/producer";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import { RedisUnavailableError, withinDeadline } from "@calendly-worker/core/redis/deadline";
-import type { Shards } from "@calendly-worker/core/redis/keys";
+import type { Shard, Shards } from "@calendly-worker/core/redis/keys";
+import type { Replicated } from "@calendly-worker/core/redis/replication";
 import { createLateMemory } from "@calendly-worker/core/store/late-deliveries";
 import { createNotices, type Notice } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
@@ -21,6 +22,7 @@ export interface Intake extends Pick<Ports, "enqueue" | "quarantine" | "hint"> {
 export function createIntake(ports: {
   readonly redis: Redis;
   readonly shards: Shards;
+  readonly replicated: Replicated;
   readonly deduplicationMs: number;
   /** A delivery must be answered within two seconds, whatever Redis does. */
   readonly deadlineMs: number;
@@ -28,7 +30,7 @@ export function createIntake(ports: {
   readonly now: () => Date;
   readonly log: Logger;
 }): Intake {
-  const { shards, deadlineMs, now } = ports;
+  const { shards, replicated, deadlineMs, now } = ports;
   let stores: ReturnType<typeof openStores> | undefined;
 
   function openStores() {
@@ -46,13 +48,23 @@ export function createIntake(ports: {
     return stores;
   }
 
+  /** Nothing is acknowledged that a fail-over could lose where that is not wanted. */
+  async function kept<T>(shard: Shard, writing: Promise<T>): Promise<T> {
+    const keeping = writing.then(async (result) => {
+      await replicated(shard);
+      return result;
+    });
+    return await withinDeadline(deadlineMs, keeping);
+  }
+
   return {
     open() {
       stores ??= openStores();
     },
 
     async enqueue({ identity, job, fact }, { body, signedWith, generation }) {
-      return await opened().deliveries.enqueue(shards.of(subjectOf(fact)), job, {
+      const shard = shards.of(subjectOf(fact));
+      const adding = opened().deliveries.enqueue(shard, job, {
         identity,
         body: Buffer.from(body).toString("utf8"),
         receivedAt: now().toISOString(),
@@ -60,26 +72,28 @@ export function createIntake(ports: {
         origin: "webhook",
         ...(generation === undefined ? {} : { generation }),
       });
+      return await kept(shard, adding);
     },
 
     async quarantine({ identity, reason, problems }, { body, signedWith }) {
       const entry = { id: identity, reason, problems, receivedAt: now().toISOString(), signedWith, body };
-      await withinDeadline(deadlineMs, opened().quarantine.keep(entry));
+      await kept(shards.first, opened().quarantine.keep(entry));
     },
 
     async hint({ identity, invitee: { fields }, inviteeId }, signedAt, { signedWith, generation = "" }) {
       const { late, lateMemory, notices } = opened();
       const signature = `${signedAt}/${signedWith}/${generation}`;
+      const shard = shards.of(inviteeId);
       const data = { identity, inviteeUri: fields.uri, signedAt, receivedAt: now().toISOString() };
       async function keep() {
         const { isConfirmed, isRepeated } = await lateMemory.note(identity, signature);
         // Nobody's delivery fails for a notice.
         if (isRepeated) await notices.addOnceADay(FROZEN).catch(() => {});
         if (isConfirmed) return "confirmed";
-        await late.enqueue(shards.of(inviteeId), "invitee.late", data);
+        await late.enqueue(shard, "invitee.late", data);
         return "kept";
       }
-      return await withinDeadline(deadlineMs, keep());
+      return await kept(shard, keep());
     },
 
     isOpen: () => stores !== undefined,

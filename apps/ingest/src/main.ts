@@ -7,6 +7,7 @@ import { connectProducer, disconnect, untilReady } from "@calendly-worker/core/r
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { createReplication } from "@calendly-worker/core/redis/replication";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createFlow } from "@calendly-worker/core/store/flow";
@@ -21,6 +22,8 @@ import { createMetricsApp } from "./metrics-app.ts";
 
 /** Leaves room within the two seconds after which a delivery must have been answered. */
 const REDIS_DEADLINE_MS = 1_500;
+/** Of that: replicas that have nothing by then will not have it in time. */
+const REPLICAS_TIMEOUT_MS = 1_000;
 
 await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const keys: SigningKey[] = [{ name: "primary", key: config.CALENDLY_WEBHOOK_SIGNING_KEY }];
@@ -37,12 +40,15 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const shards = createShards(config.CALENDLY_SHARDS);
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
   const fitness = createFitness({ redis, shards, allowed: config.REDIS_ALLOW_UNSAFE ?? [], log });
+  const replicas = config.REDIS_WAIT_REPLICAS;
+  const replicated = createReplication({ redis, replicas, timeoutMs: REPLICAS_TIMEOUT_MS });
   const credentials = createCredentials(redis, Date.now);
   const flow = createFlow(redis, Date.now);
   const keyCoverage = createKeyCoverage({ subscriptions: createSubscriptionStore(redis), credentials, log });
   const intake = createIntake({
     redis,
     shards,
+    replicated,
     deduplicationMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000,
     deadlineMs: REDIS_DEADLINE_MS,
     retentionDays: config.CALENDLY_BOOKING_RETENTION_DAYS,
@@ -51,6 +57,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   });
   lifecycle.own("intake", intake, () => intake.close());
 
+  const soon = (answer: Promise<boolean>) => withinDeadline(REDIS_DEADLINE_MS, answer).catch(() => false);
   // Listening before Redis is there: a delivery that comes early is told 503, and a probe can see why.
   const app = createApp({
     verify,
@@ -76,7 +83,8 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
       !lifecycle.signal.aborted &&
       intake.isOpen() &&
       (await fitness.isFit(REDIS_DEADLINE_MS)) &&
-      (await withinDeadline(REDIS_DEADLINE_MS, keyCoverage.isComplete()).catch(() => false)),
+      (await soon(replicated(shards.first).then(() => true))) &&
+      (await soon(keyCoverage.isComplete())),
     log,
   });
   const server = await listen(app, { host: config.INGEST_HOST, port: config.INGEST_PORT });

@@ -279,6 +279,13 @@ export const variables = {
     ...listOf(UNSAFE_REDIS),
     description: "Safety rules for Redis to waive, by name. Each one waived can lose deliveries.",
   },
+  REDIS_WAIT_REPLICAS: {
+    ...wholeNumber(0, 10),
+    default: "0",
+    unit: "replicas",
+    description:
+      "Replicas that must have a delivery before it is acknowledged, so that a fail-over loses none. With fewer the answer is 503.",
+  },
   INGEST_HOST: { ...text, default: "0.0.0.0", description: "Address that the ingest listens on." },
   INGEST_PORT: { ...port, default: "3000", description: "Port of the webhook endpoint and its health." },
   INGEST_METRICS_HOST: {

@@ -11,7 +11,7 @@ export interface Variable<Value = unknown> {
   readonly expected: string;
   /** As one would write it in the environment; read through `schema` like any other value. */
   readonly default?: string;
-  readonly unit?: "s" | "ms" | "days" | "entries" | "requests" | "requests/min" | "jobs" | "shards";
+  readonly unit?: "s" | "ms" | "days" | "entries" | "requests" | "requests/min" | "jobs" | "shards" | "replicas";
   readonly description: string;
   /** A secret's value is never repeated in a message. */
   readonly secret?: true;

@@ -43,6 +43,9 @@ function tagName(index: number, count: number): string {
 /** What begins BullMQ's keys of a queue: `…wait` (list), `…active` (list), `…delayed` (sorted set), `…<job>` (hash), … */
 export const queuePrefix = (shard: Shard, queue: string) => `${shard.tag}:${queue}:`;
 
+/** String: written before replicas are waited for, so that there is something to wait for. Expires within a minute. */
+export const replicationMarkKey = (shard: Shard) => `${shard.tag}:replication-mark`;
+
 /** Hash `{version, record, lookups}`: one booking as JSON, and by what it is found. Expires with the retention. */
 export const bookingKey = (shard: Shard, bookingId: string) => `${shard.tag}:booking:${bookingId}`;
 

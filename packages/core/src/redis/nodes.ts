@@ -1,3 +1,4 @@
+import calculateSlot from "cluster-key-slot";
 import type { Cluster, RedisOptions, Redis as Single } from "ioredis";
 
 /** A connection to one Redis, or to all nodes of a cluster, which sends each command to the node that has its key. */
@@ -9,6 +10,13 @@ const isCluster = (redis: Redis): redis is Cluster => "nodes" in redis;
 /** Connections to each node that holds keys: one, where there is no cluster. */
 export function primariesOf(redis: Redis): readonly Single[] {
   return isCluster(redis) ? redis.nodes("master") : [redis];
+}
+
+/** The connection that commands with this key are sent on; undefined while nobody is known to have it. */
+export function primaryOf(redis: Redis, key: string): Single | undefined {
+  if (!isCluster(redis)) return redis;
+  const [name] = redis.slots[calculateSlot(key)] ?? [];
+  return redis.nodes("master").find(({ options }) => `${options.host}:${options.port}` === name);
 }
 
 /** One more connection like it, with other settings for its commands. */

@@ -1,0 +1,76 @@
+import { disconnect } from "@calendly-worker/core/redis/connect";
+import { createShards, queuePrefix } from "@calendly-worker/core/redis/keys";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { createdBody, newInvitee } from "../support/bookings.ts";
+import { deliver } from "../support/deliveries.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { connectRedis } from "../support/shared-redis.ts";
+import { type Ingest, startIngest } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const { first } = createShards(1);
+const AT_ONCE = 40;
+const UNREADABLE = JSON.stringify({ event: "invitee.created", payload: { uri: "nobody's" } });
+
+let primary: RedisServer;
+let replica: RedisServer;
+let ingest: Ingest;
+
+beforeAll(async () => {
+  primary = await startRedis();
+  replica = await startRedis({ settings: ["--replicaof", "127.0.0.1", String(primary.port)] });
+  const redis = await connectRedis(primary.url);
+  await until("the replica has all", async () => /slave0:.*state=online/.test(await redis.info("replication")));
+  disconnect(redis);
+  ingest = await startIngest(primary.url, { REDIS_WAIT_REPLICAS: "1" });
+  await ingest.untilLogged("ready for deliveries");
+});
+
+afterAll(async () => {
+  await ingest?.end();
+  await replica?.stop();
+  await primary?.stop();
+});
+
+async function waitingAtTheReplica(): Promise<number> {
+  const redis = await connectRedis(replica.url);
+  const count = await redis.llen(`${queuePrefix(first, "deliveries")}wait`);
+  disconnect(redis);
+  return count;
+}
+
+const readiness = async () => (await fetch(`${ingest.baseUrl}/readyz`)).status;
+
+test("what is acknowledged is at the replica by then, however many come at once", async () => {
+  const answers = await Promise.all(
+    Array.from({ length: AT_ONCE }, () => deliver(ingest.webhookUrl, createdBody(newInvitee()))),
+  );
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  expect(await waitingAtTheReplica()).toBe(AT_ONCE);
+  expect(await readiness()).toBe(200);
+});
+
+test("what the replica has not got is answered 503 in time, repeats and what nobody can read too", async () => {
+  const body = createdBody(newInvitee());
+  replica.freeze();
+  const from = performance.now();
+  const first = await deliver(ingest.webhookUrl, body);
+  expect(performance.now() - from).toBeLessThan(2_000);
+  expect(first).toMatchObject({ status: 503, body: { error: { code: "queue_unavailable" } } });
+  // Redis has both by now, and would take a repeat for one without writing anything of it.
+  expect((await deliver(ingest.webhookUrl, body)).status).toBe(503);
+  expect((await deliver(ingest.webhookUrl, UNREADABLE)).status).toBe(503);
+  expect((await deliver(ingest.webhookUrl, UNREADABLE)).status).toBe(503);
+  expect(await readiness()).toBe(503);
+  expect(ingest.output()).toContain("0 of 1 replicas have it");
+
+  replica.thaw();
+  const again = await until("the replica is there again", async () => {
+    const answer = await deliver(ingest.webhookUrl, body);
+    return answer.status === 200 && answer;
+  });
+  expect(again.body).toMatchObject({ status: "duplicate" });
+  expect((await deliver(ingest.webhookUrl, UNREADABLE)).body).toMatchObject({ status: "quarantined" });
+  expect(await waitingAtTheReplica()).toBe(AT_ONCE + 1);
+  expect(await readiness()).toBe(200);
+});
