@@ -1,7 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Faults as CalendlyFaults } from "../simulator/faults.ts";
+import { jobCount } from "../support/job-count.ts";
+import { previousRelease } from "../support/previous-release.ts";
 import { until } from "../support/until.ts";
-import type { Installation, InstallationOptions } from "./installation.ts";
+import type { Installation, InstallationOptions, Release } from "./installation.ts";
 
 /** Something that goes wrong, brought about from outside. */
 export interface Fault {
@@ -9,8 +11,11 @@ export interface Fault {
   /** Why deliveries that were acknowledged may be lost by it. Absent where none may. */
   readonly mayLose?: string;
   readonly installation?: Omit<InstallationOptions, "seed">;
-  /** What it takes: servers that are programs of this machine, not containers; for `linux`, its limits of a process too. */
-  readonly needs?: "program" | "linux";
+  /**
+   * What it takes: servers that are programs of this machine, not containers; for `linux`, its limits of a process too; or
+   * the history of the project, to build the release before.
+   */
+  readonly needs?: "program" | "linux" | "history";
   /**
    * Resolves when it is over. What it gives is called once all is settled, and throws where what must hold beside the
    * ledger does not.
@@ -83,6 +88,17 @@ async function portOfKey(redis: Installation["redis"], key: string): Promise<num
   return Number(/tcp_port:(\d+)/.exec(String(text))?.[1]);
 }
 
+async function firstPrimaryKilled({ server, redis, shards }: Installation, ms: number): Promise<undefined> {
+  const key = `${shards.first.tag}:anything`;
+  const before = await portOfKey(redis, key);
+  expectThat(before === server.port, `the first shard is on port ${server.port}, not ${before}`);
+  await server.kill();
+  const isElsewhere = async () => (await portOfKey(redis, key).catch(() => before)) !== before;
+  await until("another one has its keys", isElsewhere, { deadlineMs: 40_000, everyMs: 200 });
+  await pause(ms / 2);
+  await server.restart();
+}
+
 const calendly =
   (change: Partial<CalendlyFaults>): Fault["bringAbout"] =>
   async ({ simulator }, ms) => {
@@ -93,9 +109,45 @@ const calendly =
     return () => expectThat(simulator.requests().length > before, "Calendly's API was asked for something meanwhile");
   };
 
+/** Workers of both releases share the queue for a while, and so do the jobs that waited for them. */
+const deployed =
+  (release: Release): Fault["bringAbout"] =>
+  async (installation, ms) => {
+    const { redis, shards, ingest, workers } = installation;
+    const before = [ingest, ...workers].map((role) => role.now());
+    for (const worker of workers) worker.freeze();
+    await until("jobs wait", async () => (await jobCount(redis, shards.first, "deliveries")) > 50);
+    await pause(ms / 2);
+    await installation.deploy(release);
+    return async () => {
+      const ends = await Promise.all(before.map(({ exited }) => exited));
+      expectThat(
+        ends.every(({ code }) => code === 0),
+        `each ended as told, not ${JSON.stringify(ends)}`,
+      );
+    };
+  };
+
+/** Deliveries are signed by a clock that is not ours. */
+const clockIs =
+  (aheadMs: number): Fault["bringAbout"] =>
+  async ({ simulator }, ms) => {
+    const before = simulator.attempts().length;
+    simulator.setFaults({ signatureClockSkewMs: aheadMs });
+    await pause(ms);
+    simulator.setFaults({ signatureClockSkewMs: 0 });
+    return () => {
+      const refused = simulator
+        .attempts(before)
+        .filter(({ body }) => JSON.stringify(body)?.includes("timestamp_outside_window"));
+      expectThat(refused.length > 10, `deliveries out of time were refused, and not ${refused.length} alone`);
+    };
+  };
+
 /** Whether a fault can be brought about on this machine. */
 export function isPossible({ needs }: Fault): boolean {
   if (needs === undefined) return true;
+  if (needs === "history") return previousRelease() !== undefined;
   return process.env["TEST_REDIS_SERVER"] !== "docker" && (needs === "program" || process.platform === "linux");
 }
 
@@ -113,6 +165,13 @@ export const FAULTS: readonly Fault[] = [
   { name: "workers: kill -9, twice", bringAbout: ended("SIGKILL", "workers") },
   { name: "workers: SIGTERM, twice", bringAbout: ended("SIGTERM", "workers") },
   { name: "ingest and workers: kill -9, twice", bringAbout: ended("SIGKILL", "ingest", "workers") },
+  {
+    name: "deploy: this release for the one before",
+    needs: "history",
+    installation: { release: "previous" },
+    bringAbout: deployed("current"),
+  },
+  { name: "rollback: the release before for this one", needs: "history", bringAbout: deployed("previous") },
   {
     name: "four shards, workers: kill -9, twice",
     installation: { variables: { CALENDLY_SHARDS: "4" } },
@@ -225,17 +284,25 @@ export const FAULTS: readonly Fault[] = [
     needs: "program",
     mayLose: "what its replica had not got yet, whatever the primary's settings",
     installation: { isCluster: true, variables: { CALENDLY_SHARDS: "3" } },
-    async bringAbout({ server, redis, shards }, ms) {
-      const key = `${shards.first.tag}:anything`;
-      const before = await portOfKey(redis, key);
-      expectThat(before === server.port, `the first shard is on port ${server.port}, not ${before}`);
-      await server.kill();
-      const isElsewhere = async () => (await portOfKey(redis, key).catch(() => before)) !== before;
-      await until("another one has its keys", isElsewhere, { deadlineMs: 40_000, everyMs: 200 });
-      await pause(ms / 2);
-      await server.restart();
-      return undefined;
-    },
+    bringAbout: firstPrimaryKilled,
+  },
+  {
+    name: "Sentinel: killed, REDIS_WAIT_REPLICAS=1",
+    needs: "program",
+    installation: { hasSentinels: true, variables: { REDIS_WAIT_REPLICAS: "1" } },
+    bringAbout: failOver("killed"),
+  },
+  {
+    name: "Sentinel: stands still, REDIS_WAIT_REPLICAS=1",
+    needs: "program",
+    installation: { hasSentinels: true, variables: { REDIS_WAIT_REPLICAS: "1" } },
+    bringAbout: failOver("frozen"),
+  },
+  {
+    name: "Cluster: killed, REDIS_WAIT_REPLICAS=1",
+    needs: "program",
+    installation: { isCluster: true, variables: { CALENDLY_SHARDS: "3", REDIS_WAIT_REPLICAS: "1" } },
+    bringAbout: firstPrimaryKilled,
   },
   {
     name: "Redis: forgets its scripts, again and again",
@@ -288,6 +355,12 @@ export const FAULTS: readonly Fault[] = [
       }
       return undefined;
     },
+  },
+  { name: "Calendly's clock: an hour ahead", bringAbout: clockIs(3_600_000) },
+  {
+    name: "Calendly's clock: an hour behind",
+    installation: { variables: { CALENDLY_LATE_FETCHES: "60000" } },
+    bringAbout: clockIs(-3_600_000),
   },
   { name: "Calendly's API: down", bringAbout: calendly({ api: "down" }) },
   { name: "Calendly's API: two seconds slow", bringAbout: calendly({ apiLatencyMs: 2_000 }) },

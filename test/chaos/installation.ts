@@ -5,6 +5,7 @@ import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulat
 import type { Variables } from "../support/app-process.ts";
 import { startCluster } from "../support/cluster.ts";
 import { jobCount } from "../support/job-count.ts";
+import { buildPreviousRelease } from "../support/previous-release.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { startSentinels } from "../support/sentinels.ts";
 import { connectRedis, silent } from "../support/shared-redis.ts";
@@ -25,7 +26,8 @@ export interface Installation {
   readonly webhookUrl: string;
   readonly ingest: Role;
   readonly workers: readonly [Role, Role];
-  startWorkerWith(variables: Variables): ReturnType<typeof startWorker>;
+  /** Puts a release in the place of what runs: one process after the other, each once the one before works. */
+  deploy(release: Release): Promise<void>;
   /** Resolves when no delivery and no missing half is left to work on. */
   untilIdle(deadlineMs: number): Promise<void>;
   /** All that the apps have printed. */
@@ -33,10 +35,15 @@ export interface Installation {
   close(): Promise<void>;
 }
 
+/** This tree, or that of the release before. */
+export type Release = "current" | "previous";
+
 export interface InstallationOptions {
   readonly seed: number;
   readonly redis?: RedisOptions;
   readonly variables?: Variables;
+  /** What it begins with; "current" where it is not said. */
+  readonly release?: Release;
   readonly apiRequestsPerMinute?: number;
   /** With a replica, and Sentinels that make it the primary when that is gone. The proxy is not used then. */
   readonly hasSentinels?: boolean;
@@ -56,6 +63,7 @@ export async function startInstallation({
   seed,
   redis: redisOptions = {},
   variables = {},
+  release = "current",
   apiRequestsPerMinute = 1_000_000,
   hasSentinels = false,
   isCluster = false,
@@ -89,19 +97,24 @@ export async function startInstallation({
       ...variables,
     };
     const shards = createShards(Number(settings["CALENDLY_SHARDS" as keyof typeof settings] ?? 1));
-    const startWorkerWith = (others: Variables) => startWorker(redisUrl, { ...settings, ...others });
-    const startOne = async () => startWorkerWith({});
-    const startFace = async () => await startIngest(redisUrl, { ...settings, INGEST_PORT: String(port) });
+    const startsOf = async (which: Release) => {
+      const tree = which === "previous" ? await buildPreviousRelease() : undefined;
+      return {
+        face: async () => await startIngest(redisUrl, { ...settings, INGEST_PORT: String(port) }, [], tree),
+        worker: async () => startWorker(redisUrl, settings, [], tree),
+      };
+    };
     const own = async (name: string, start: Parameters<typeof fillRole>[0]) =>
       lifecycle.own(name, await fillRole(start), (role) => role.close());
+    const { face, worker } = await startsOf(release);
     const [ingest, first, second] = await Promise.all([
-      own("ingest", startFace),
-      own("first worker", startOne),
-      own("second worker", startOne),
+      own("ingest", face),
+      own("first worker", worker),
+      own("second worker", worker),
     ]);
     const roles = [ingest, first, second];
     await ingest.now().untilLogged("ready for deliveries");
-    await Promise.all([first, second].map((worker) => worker.now().untilLogged("taking jobs")));
+    await Promise.all([first, second].map((role) => role.now().untilLogged("taking jobs")));
 
     return {
       simulator,
@@ -112,7 +125,15 @@ export async function startInstallation({
       webhookUrl: `http://127.0.0.1:${port}${WEBHOOK_PATH}`,
       ingest,
       workers: [first, second],
-      startWorkerWith,
+      async deploy(next) {
+        const starts = await startsOf(next);
+        await first.replace(starts.worker);
+        await first.now().untilLogged("taking jobs");
+        await ingest.replace(starts.face);
+        await ingest.now().untilLogged("ready for deliveries");
+        await second.replace(starts.worker);
+        await second.now().untilLogged("taking jobs");
+      },
       async untilIdle(deadlineMs) {
         const isIdle = async () => {
           for (const shard of shards.all) {

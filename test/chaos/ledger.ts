@@ -53,7 +53,7 @@ export async function drawUp({ redis, shards, chains, acknowledged, unfit }: Evi
     referenceField: "utm_content",
     now: Date.now,
   });
-  const quarantined = new Set(await quarantineIds(redis, shards));
+  const kept = await quarantineOf(redis, shards);
   const jobs = await jobStates(redis, shards);
   const events = await allOutcomes(redis, shards);
   const bySubject = Map.groupBy(
@@ -64,7 +64,7 @@ export async function drawUp({ redis, shards, chains, acknowledged, unfit }: Evi
   const wrong: string[] = [];
   const lost: string[] = [];
   const taken: TakenTime[] = [];
-  let [folded, dead, waiting] = [0, 0, 0];
+  let [folded, quarantined, dead, waiting] = [0, 0, 0, 0];
   for (const { bookingId, bodies } of chains) {
     const { booking, version } = await bookings.load(bookingId);
     const known: BookingFact[] = [];
@@ -76,27 +76,32 @@ export async function drawUp({ redis, shards, chains, acknowledged, unfit }: Evi
         if (!isFolded) wrong.push(`${fact.identity} was never acknowledged, and is not folded`);
         continue;
       }
+      // A hint at what came too late stays when the fact comes in time after all.
+      const isHint = isFolded && kept.get(fact.identity) === "late";
       const places = [
         isFolded,
-        quarantined.has(fact.identity),
+        kept.has(fact.identity) && !isHint,
         jobs.dead.has(fact.identity),
         !isFolded && (jobs.waiting.has(fact.identity) || (await waitsForItsBooking(bookings, fact))),
       ];
       const [inBooking, inQuarantine, amongDead, isWaiting] = places;
       if (inBooking) folded += 1;
+      if (inQuarantine) quarantined += 1;
       if (amongDead) dead += 1;
       if (isWaiting) waiting += 1;
       const count = places.filter(Boolean).length;
       if (count === 0) lost.push(fact.identity);
       if (count > 1) wrong.push(`${fact.identity} is in ${count} places`);
-      if (inQuarantine) wrong.push(`${fact.identity} is a fact, and in quarantine`);
+      if (inQuarantine && kept.get(fact.identity) !== "late") wrong.push(`${fact.identity} is a fact, and in quarantine`);
     }
     wrong.push(...compareLogs(bookingId, known, bySubject.get(bookingId) ?? []));
     const time = takenTime(booking, version);
     if (time !== undefined) taken.push(time);
   }
   for (const identity of unfit) {
-    if (acknowledged.has(identity) && !quarantined.has(identity)) lost.push(identity);
+    if (!acknowledged.has(identity)) continue;
+    if (kept.has(identity)) quarantined += 1;
+    else lost.push(identity);
   }
 
   const ids = events.map(({ id }) => id);
@@ -106,7 +111,7 @@ export async function drawUp({ redis, shards, chains, acknowledged, unfit }: Evi
   return {
     acknowledged: acknowledged.size,
     folded,
-    quarantined: quarantined.size,
+    quarantined,
     dead,
     waiting,
     lost,
@@ -140,9 +145,10 @@ function inviteesNamedBy({ inviteeId, oldInvitee }: Extract<BookingFact, { kind:
   return oldInvitee === undefined ? [inviteeId] : [oldInvitee.id, inviteeId];
 }
 
-async function quarantineIds(redis: Redis, shards: Shards): Promise<string[]> {
+/** Why each identity is in quarantine. */
+async function quarantineOf(redis: Redis, shards: Shards): Promise<ReadonlyMap<string, string>> {
   const quarantine = createQuarantine({ redis, shards, retentionDays: 90 });
-  return (await quarantine.list(1_000_000)).map(({ id }) => id);
+  return new Map((await quarantine.list(1_000_000)).map(({ id, reason }) => [id, reason]));
 }
 
 async function jobStates(redis: Redis, shards: Shards) {

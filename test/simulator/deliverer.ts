@@ -73,7 +73,7 @@ export function createDeliverer(ports: {
     }
     message.attempts += 1;
     message.phase = "on its way";
-    const renewed = Math.floor(now() / 1_000);
+    const renewed = Math.floor((now() + faults.signatureClockSkewMs) / 1_000);
     const t = faults.signatureTimeOnRetry === "frozen" ? (message.firstT ?? renewed) : renewed;
     message.firstT ??= t;
     const sentAt = new Date().toISOString();

@@ -17,6 +17,8 @@ export const faults = z.strictObject({
   delayMaxMs: z.number().min(0),
   /** Whether a retry is signed with the time of the first try or with its own. Calendly does not say. */
   signatureTimeOnRetry: z.enum(["frozen", "renewed"]),
+  /** How far the clock that deliveries are signed by is ahead, in ms; below 0 behind. */
+  signatureClockSkewMs: z.number(),
   /** Real time that every answer of the API takes longer, in ms. */
   apiLatencyMs: z.number().min(0),
   /** How far the time in the API's answers is ahead, in ms; below 0 behind. */
@@ -37,6 +39,7 @@ export const NO_FAULTS: Readonly<Faults> = {
   delayMinMs: 0,
   delayMaxMs: 0,
   signatureTimeOnRetry: "renewed",
+  signatureClockSkewMs: 0,
   apiLatencyMs: 0,
   apiClockSkewMs: 0,
   api: "well",

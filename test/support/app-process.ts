@@ -23,21 +23,24 @@ export interface AppProcess {
 
 export type Variables = Readonly<Record<string, string>>;
 
-const ROOT = new URL("../../", import.meta.url);
+/** This tree. */
+export const ROOT = new URL("../../", import.meta.url);
 /** A working directory without a `.env` file. */
 const EMPTY_DIR = new URL(".local/empty/", ROOT).pathname;
 
-export function appMain(app: "ingest" | "worker" | "supervisor"): string {
-  return new URL(`apps/${app}/dist/main.js`, ROOT).pathname;
+/** `tree`: where the project was built. */
+export function appMain(app: "ingest" | "worker" | "supervisor", tree: URL = ROOT): string {
+  return new URL(`apps/${app}/dist/main.js`, tree).pathname;
 }
 
-/** Starts an app, with options for node before it. The caller ends it. */
+/** Starts an app, with options for node before it, out of this tree or another one. The caller ends it. */
 export function startApp(
   app: "ingest" | "worker" | "supervisor",
   variables: Variables,
   nodeOptions: readonly string[] = [],
+  tree: URL = ROOT,
 ): AppProcess {
-  return startNode([...nodeOptions, appMain(app)], variables);
+  return startNode([...nodeOptions, appMain(app, tree)], variables);
 }
 
 export function startNode(args: readonly string[], variables: Variables): AppProcess {

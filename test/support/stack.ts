@@ -33,6 +33,7 @@ export async function startIngest(
   redisUrl: string,
   variables: Variables = {},
   nodeOptions: readonly string[] = [],
+  tree?: URL,
 ): Promise<Ingest> {
   const settings = {
     REDIS_URL: redisUrl,
@@ -43,7 +44,7 @@ export async function startIngest(
     CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
     ...variables,
   };
-  const app = startApp("ingest", settings, nodeOptions);
+  const app = startApp("ingest", settings, nodeOptions, tree);
   const { url } = await app.untilLogged("listening");
   return { ...app, baseUrl: String(url), webhookUrl: `${url}${WEBHOOK_PATH}` };
 }
@@ -53,6 +54,7 @@ export function startWorker(
   redisUrl: string,
   variables: Variables = {},
   nodeOptions: readonly string[] = [],
+  tree?: URL,
 ): AppProcess {
   const settings = {
     REDIS_URL: redisUrl,
@@ -72,7 +74,7 @@ export function startWorker(
     CALENDLY_PUBLISH_FROM: "1970-01-01T00:00:00Z",
     ...variables,
   };
-  return startApp("worker", settings, nodeOptions);
+  return startApp("worker", settings, nodeOptions, tree);
 }
 
 export interface OutcomeLog {
