@@ -108,13 +108,14 @@ async function findRedis() {
 }
 
 /**
- * Prometheus, its promtool and Chromium, which some tests need. Where they are not and cannot be installed, those tests are
+ * Prometheus with its promtool, Chromium and faketime, which some tests need. Where they are not and cannot be installed, those tests are
  * skipped by name, but not where REQUIRE_TOOLS is set.
  */
 async function findTools() {
   const packages = {
     prometheus: ["prometheus", "promtool"],
     chromium: ["chromium", "chromium-browser", "google-chrome"],
+    faketime: ["faketime"],
   };
   const isThere = (name) =>
     name === "prometheus" ? packages.prometheus.every((program) => onPath([program])) : onPath(packages[name]);
@@ -132,7 +133,7 @@ async function findTools() {
   if (lacking.length > 0 && process.env.REQUIRE_TOOLS) fail(`${lacking.join(" and ")} must be on the PATH.`);
   const says =
     lacking.length === 0
-      ? "prometheus, promtool, chromium"
+      ? "prometheus, promtool, chromium, faketime"
       : `without ${lacking.join(" and ")}: their tests are skipped`;
   return { says, lacking };
 }

@@ -3,6 +3,7 @@ import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, type Shards } from "@calendly-worker/core/redis/keys";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { Variables } from "../support/app-process.ts";
+import { clockAhead } from "../support/clock-ahead.ts";
 import { startCluster } from "../support/cluster.ts";
 import { jobCount } from "../support/job-count.ts";
 import { buildPreviousRelease } from "../support/previous-release.ts";
@@ -28,6 +29,8 @@ export interface Installation {
   readonly workers: readonly [Role, Role];
   /** Puts a release in the place of what runs: one process after the other, each once the one before works. */
   deploy(release: Release): Promise<void>;
+  /** Lets the apps go on with a clock that is so far ahead, and Calendly's signatures too. Redis keeps its time. */
+  goAhead(seconds: number): Promise<void>;
   /** Resolves when no delivery and no missing half is left to work on. */
   untilIdle(deadlineMs: number): Promise<void>;
   /** All that the apps have printed. */
@@ -44,6 +47,8 @@ export interface InstallationOptions {
   readonly variables?: Variables;
   /** What it begins with; "current" where it is not said. */
   readonly release?: Release;
+  /** For every app. */
+  readonly nodeOptions?: readonly string[];
   readonly apiRequestsPerMinute?: number;
   /** With a replica, and Sentinels that make it the primary when that is gone. The proxy is not used then. */
   readonly hasSentinels?: boolean;
@@ -64,6 +69,7 @@ export async function startInstallation({
   redis: redisOptions = {},
   variables = {},
   release = "current",
+  nodeOptions = [],
   apiRequestsPerMinute = 1_000_000,
   hasSentinels = false,
   isCluster = false,
@@ -97,11 +103,12 @@ export async function startInstallation({
       ...variables,
     };
     const shards = createShards(Number(settings["CALENDLY_SHARDS" as keyof typeof settings] ?? 1));
-    const startsOf = async (which: Release) => {
+    const startsOf = async (which: Release, environment: Variables = {}) => {
       const tree = which === "previous" ? await buildPreviousRelease() : undefined;
+      const all = { ...settings, ...environment };
       return {
-        face: async () => await startIngest(redisUrl, { ...settings, INGEST_PORT: String(port) }, [], tree),
-        worker: async () => startWorker(redisUrl, settings, [], tree),
+        face: async () => await startIngest(redisUrl, { ...all, INGEST_PORT: String(port) }, nodeOptions, tree),
+        worker: async () => startWorker(redisUrl, all, nodeOptions, tree),
       };
     };
     const own = async (name: string, start: Parameters<typeof fillRole>[0]) =>
@@ -116,6 +123,15 @@ export async function startInstallation({
     await ingest.now().untilLogged("ready for deliveries");
     await Promise.all([first, second].map((role) => role.now().untilLogged("taking jobs")));
 
+    async function replaceAll(starts: Awaited<ReturnType<typeof startsOf>>): Promise<void> {
+      await first.replace(starts.worker);
+      await first.now().untilLogged("taking jobs");
+      await ingest.replace(starts.face);
+      await ingest.now().untilLogged("ready for deliveries");
+      await second.replace(starts.worker);
+      await second.now().untilLogged("taking jobs");
+    }
+
     return {
       simulator,
       server,
@@ -125,14 +141,11 @@ export async function startInstallation({
       webhookUrl: `http://127.0.0.1:${port}${WEBHOOK_PATH}`,
       ingest,
       workers: [first, second],
-      async deploy(next) {
-        const starts = await startsOf(next);
-        await first.replace(starts.worker);
-        await first.now().untilLogged("taking jobs");
-        await ingest.replace(starts.face);
-        await ingest.now().untilLogged("ready for deliveries");
-        await second.replace(starts.worker);
-        await second.now().untilLogged("taking jobs");
+      deploy: async (next) => await replaceAll(await startsOf(next)),
+      async goAhead(seconds) {
+        const environment = clockAhead(seconds);
+        simulator.setFaults({ signatureClockSkewMs: seconds * 1_000 });
+        await replaceAll(await startsOf("current", environment));
       },
       async untilIdle(deadlineMs) {
         const isIdle = async () => {

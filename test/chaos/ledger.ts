@@ -92,7 +92,8 @@ export async function drawUp({ redis, shards, chains, acknowledged, unfit }: Evi
       const count = places.filter(Boolean).length;
       if (count === 0) lost.push(fact.identity);
       if (count > 1) wrong.push(`${fact.identity} is in ${count} places`);
-      if (inQuarantine && kept.get(fact.identity) !== "late") wrong.push(`${fact.identity} is a fact, and in quarantine`);
+      if (inQuarantine && kept.get(fact.identity) !== "late")
+        wrong.push(`${fact.identity} is a fact, and in quarantine`);
     }
     wrong.push(...compareLogs(bookingId, known, bySubject.get(bookingId) ?? []));
     const time = takenTime(booking, version);

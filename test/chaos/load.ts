@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
 import fc from "fast-check";
 import { type BegunStory, beginStory, type Chain, chainsOf, storyOf, withRoom } from "../bookings/histories.ts";
@@ -113,7 +114,7 @@ function createStrangeDeliveries(url: string) {
       const answer = await deliver(url, body).catch(() => undefined);
       if (answer?.status === 200) return;
       if (stopping.signal.aborted) throw new Error("an unfit delivery was not acknowledged in time");
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      await pause(RETRY_MS, undefined, { signal: stopping.signal }).catch(() => {});
     }
   }
 

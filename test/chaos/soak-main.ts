@@ -1,8 +1,9 @@
 import { parseArgs } from "node:util";
+import { canBeAhead } from "../support/clock-ahead.ts";
 import { type Sample, type Slope, soak } from "./soak.ts";
 
-// Hours under load with a fault every now and then. Exit 1 where something was lost, doubled or wrong, or where the heap
-// of a process that lives all the time grows.
+// Hours under load with a fault every now and then. Exit 1 where something was lost, doubled or wrong, where the heap of a
+// process that lives all the time grows, or where something stays in Redis beyond its retention.
 
 const USAGE = `pnpm soak [options]
 
@@ -65,9 +66,11 @@ const report = await soak({
   deliveriesPerSecond: rate,
   calmMs: (every - FAULT_S) * 1_000,
   faultMs: FAULT_S * 1_000,
+  ages: canBeAhead(),
   onSample: tell,
+  onProgress: (what) => say(`${what} …`),
 });
-const { ledger, ingestSlope, workerSlope } = report;
+const { ledger, ingestSlope, workerSlope, atStart, afterRetention } = report;
 if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
 for (const [name, count] of Object.entries(report.faults)) say(`  ${String(count).padStart(4)} times ${name}`);
 say(`facts ${ledger.acknowledged}: folded ${ledger.folded}, quarantined ${ledger.quarantined}, dead ${ledger.dead}`);
@@ -76,5 +79,17 @@ say(`lost ${ledger.lost.length}, doubled ${ledger.doubled.length}, wrong ${ledge
 for (const what of [...ledger.lost, ...ledger.doubled, ...ledger.wrong].slice(0, 10)) say(`  ${what}`);
 say(`heap: ingest ${inWords(ingestSlope)}, worker ${inWords(workerSlope)}, over the second half`);
 say(`Redis: ${report.keysPerBooking.toFixed(1)} keys a booking`);
-const bad = ledger.lost.length + ledger.doubled.length + ledger.wrong.length + report.forgedAndAccepted;
+if (afterRetention === undefined) say("what is left after the retention was not looked at: that needs faketime");
+else {
+  const { before, after, left } = afterRetention;
+  const holding = ({ keys, mb }: typeof before) => `${keys} keys, ${mb.toFixed(1)} MB`;
+  say(`Redis: ${holding(atStart)} at the start; ${holding(before)} in the end; ${holding(after)} past the retention`);
+  for (const name of left.slice(0, 10)) say(`  left: ${name}`);
+}
+const bad =
+  ledger.lost.length +
+  ledger.doubled.length +
+  ledger.wrong.length +
+  report.forgedAndAccepted +
+  (afterRetention?.left.length ?? 0);
 process.exit(bad === 0 && !grows(ingestSlope) && !grows(workerSlope) ? 0 : 1);

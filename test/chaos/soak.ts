@@ -3,6 +3,7 @@ import { createRandom } from "../simulator/random.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { scrape } from "../support/stack.ts";
 import { until } from "../support/until.ts";
+import { type AfterRetention, goOnInTenYears, type Holding, holdingOf } from "./after-retention.ts";
 import { FAULTS, type Fault, isPossible } from "./faults.ts";
 import { type Installation, startInstallation } from "./installation.ts";
 import { drawUp, type Ledger } from "./ledger.ts";
@@ -15,7 +16,11 @@ export interface SoakOptions {
   /** From the end of a fault to the beginning of the next one. */
   readonly calmMs: number;
   readonly faultMs: number;
+  /** Whether to look in the end at what is left when all is past its retention; needs `faketime`. */
+  readonly ages: boolean;
   readonly onSample: (sample: Sample) => void;
+  /** Is told what is done when the load is over. */
+  readonly onProgress: (what: string) => void;
 }
 
 /** How things are at one moment. */
@@ -38,10 +43,15 @@ export interface SoakReport {
   readonly faults: Readonly<Record<string, number>>;
   readonly forgedAndAccepted: number;
   readonly samples: readonly Sample[];
-  /** MB an hour that the heap grows in the second half of the time, and by how much that may be wrong (two standard errors). */
+  /**
+   * MB an hour that the smallest heap of each minute, which is what a collection of garbage leaves, grows in the second
+   * half of the time; and by how much that may be wrong (two standard errors).
+   */
   readonly ingestSlope: Slope;
   readonly workerSlope: Slope;
   readonly keysPerBooking: number;
+  readonly atStart: Holding;
+  readonly afterRetention?: AfterRetention;
 }
 
 export interface Slope {
@@ -49,8 +59,10 @@ export interface Slope {
   readonly noise: number;
 }
 
-const SAMPLE_MS = 5_000;
-const SETTLE_MS = 300_000;
+const SAMPLE_MS = 2_000;
+/** Tight, so that garbage is collected often and what is left of it can be seen. */
+const SMALL_HEAP = ["--max-old-space-size=160"];
+const SETTLE_MS = 900_000;
 
 /** One that leaves the ingest and the first worker alive, so that their memory tells something. */
 const SECOND_WORKER_KILLED: Fault = {
@@ -68,14 +80,18 @@ export const STEADY_FAULTS: readonly Fault[] = [
   SECOND_WORKER_KILLED,
   ...FAULTS.filter(isPossible).filter(
     ({ name, installation, mayLose }) =>
-      name !== "none" && installation === undefined && mayLose === undefined && !/^(ingest|workers)\b.*:/.test(name),
+      name !== "none" &&
+      installation === undefined &&
+      mayLose === undefined &&
+      !/^(ingest|workers|rollback)\b.*:/.test(name),
   ),
 ];
 
 /** Hurts an installation again and again for so long, in an order that the seed says. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
-  const { seed, minutes, deliveriesPerSecond, calmMs, faultMs, onSample } = options;
-  const installation = await startInstallation({ seed });
+  const { seed, minutes, deliveriesPerSecond, calmMs, faultMs, ages, onSample, onProgress } = options;
+  const installation = await startInstallation({ seed, nodeOptions: SMALL_HEAP });
+  const atStart = await holdingOf(installation);
   const { redis, shards, simulator } = installation;
   const samples: Sample[] = [];
   const counts: Record<string, number> = {};
@@ -106,21 +122,28 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       await verify?.();
       counts[fault.name] = (counts[fault.name] ?? 0) + 1;
     }
+    onProgress("waiting until everything is acknowledged and worked on");
     await load.finish(SETTLE_MS);
     await installation.untilIdle(SETTLE_MS);
     stopping.abort();
     await sampling;
+    onProgress("holding what is kept against what happened");
     const chains = load.chains();
     const evidence = { redis, shards, chains, acknowledged: load.acknowledged(), unfit: load.unfit };
+    const ledger = await drawUp(evidence);
+    const keysPerBooking = (await redis.dbsize()) / chains.length;
     const later = samples.filter((sample) => sample.minutes > minutes / 2);
+    if (ages) onProgress("letting ten years pass");
     return {
-      ledger: await drawUp(evidence),
+      ledger,
       faults: counts,
       forgedAndAccepted: load.forged().accepted,
       samples,
-      ingestSlope: slopeOf(later.map((sample) => [sample.minutes / 60, sample.ingestMb])),
-      workerSlope: slopeOf(later.map((sample) => [sample.minutes / 60, sample.workerMb])),
-      keysPerBooking: (await redis.dbsize()) / chains.length,
+      ingestSlope: slopeOf(floorOf(later, ({ ingestMb }) => ingestMb)),
+      workerSlope: slopeOf(floorOf(later, ({ workerMb }) => workerMb)),
+      keysPerBooking,
+      atStart,
+      ...(ages && { afterRetention: await goOnInTenYears(installation) }),
     };
   } finally {
     stopping.abort();
@@ -157,6 +180,15 @@ async function heapOf(app: AppProcess, said: string): Promise<number> {
   const [, bytes] = /^nodejs_heap_size_used_bytes(?:\{.*\})? (\S+)/m.exec(await scrape(url)) ?? [];
   if (bytes === undefined) throw new Error("the metrics do not tell the heap");
   return Number(bytes) / 2 ** 20;
+}
+
+/** The smallest value of each minute, by the hour. */
+export function floorOf(
+  samples: readonly Sample[],
+  of: (sample: Sample) => number,
+): (readonly [hours: number, value: number])[] {
+  const minutes = Map.groupBy(samples, (sample) => Math.floor(sample.minutes));
+  return [...minutes].map(([minute, all]) => [minute / 60, Math.min(...all.map(of))] as const);
 }
 
 /** The line of least squares through the points. */

@@ -124,9 +124,7 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
   function eventsBetween(fromMs: number, toMs: number): ScheduledEvent[] {
     const days = [];
     for (let day = dayOf(fromMs) - 1; day <= dayOf(toMs); day++) days.push(...(eventsOfDay.get(day) ?? []));
-    return days.filter(
-      (event) => isActive(event) && Date.parse(event.start) < toMs && Date.parse(event.end) > fromMs,
-    );
+    return days.filter((event) => isActive(event) && Date.parse(event.start) < toMs && Date.parse(event.end) > fromMs);
   }
 
   function hostsOf(type: EventType, wanted: string | undefined): readonly Host[] {
@@ -210,5 +208,16 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
     invitee.event.invitees.splice(invitee.event.invitees.indexOf(invitee), 1);
   }
 
-  return { events, eventsBetween, invitees, schedule, invite, release, pushConference, forget, activeInvitee, activeEvent };
+  return {
+    events,
+    eventsBetween,
+    invitees,
+    schedule,
+    invite,
+    release,
+    pushConference,
+    forget,
+    activeInvitee,
+    activeEvent,
+  };
 }

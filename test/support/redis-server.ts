@@ -200,7 +200,8 @@ export async function freePort(): Promise<number> {
 }
 
 async function untilAnswering(port: number): Promise<void> {
-  await until(`Redis answers on port ${port}`, () => answersPing(port), { deadlineMs: 15_000 });
+  // It reads all that it has first.
+  await until(`Redis answers on port ${port}`, () => answersPing(port), { deadlineMs: 120_000 });
 }
 
 function answersPing(port: number): Promise<boolean> {

@@ -47,8 +47,9 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   let bytesPerMs = Infinity;
   let cuts = 0;
 
-  const server = createServer({ allowHalfOpen: true }, (client) => {
-    const target = connect(targetPort, "127.0.0.1");
+  // Without a delay of its own: small answers would be held back for 40 ms each, and nothing be as it is without a proxy.
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+    const target = connect({ port: targetPort, host: "127.0.0.1", noDelay: true });
     const connection: Connection = { client, target, sent: "", isSwallowed: false, isToBeCut: false, underWay: [] };
     connections.add(connection);
     let answering: (() => void) | undefined;

@@ -133,6 +133,12 @@ export const hostBookingsKey = (shard: Shard, hostId: string) => `${shard.tag}:h
 /** Hash `<booking>+<booking>` → what has been told of the two, as JSON. Expires likewise. */
 export const hostPairsKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:pairs`;
 
+/**
+ * Hash booking id → ids of the bookings that something has been told of together with it, joined by spaces; `:pairs` → how
+ * many pairs are written down so. Finds in `…:pairs` what is about one booking. Expires likewise.
+ */
+export const hostPartnersKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:partners`;
+
 /** Sorted set: ids of the bookings that a host's keys hold, by the time in ms after which they are dropped. */
 export const hostExpiryKey = (shard: Shard, hostId: string) => `${shard.tag}:host:${hostId}:expiry`;
 

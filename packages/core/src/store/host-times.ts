@@ -15,6 +15,7 @@ import {
   hostBookingsKey,
   hostExpiryKey,
   hostPairsKey,
+  hostPartnersKey,
   hostTimesKey,
   openConflictsKey,
   outcomeStreamKey,
@@ -56,14 +57,14 @@ const DAY_MS = 86_400_000;
 
 const takeHostTime = defineScript({
   name: "take-host-time",
-  keys: ["times", "bookings", "told", "expiry"],
+  keys: ["times", "bookings", "told", "partners", "expiry"],
   args: ["id", "version", "taken", "busy_from", "busy_to", "expires_at", "now"],
   reply: (raw) => (Array.isArray(raw) ? readNeighbours(raw as [string[], string[]]) : undefined),
 });
 
 const tellConflict = defineScript({
   name: "tell-conflict",
-  keys: ["bookings", "told", "outcomes", "open"],
+  keys: ["bookings", "told", "partners", "outcomes", "open"],
   args: [
     "pair",
     "expected",
@@ -94,7 +95,11 @@ export function createHostTimes(ports: {
   async function takeOf(host: string, taking: Taking): Promise<Outcome[]> {
     const hostId = idOf(host);
     const shard = shards.of(hostId);
-    const keys = { bookings: hostBookingsKey(shard, hostId), told: hostPairsKey(shard, hostId) };
+    const keys = {
+      bookings: hostBookingsKey(shard, hostId),
+      told: hostPairsKey(shard, hostId),
+      partners: hostPartnersKey(shard, hostId),
+    };
     const busy = taking.taken?.busy[host];
     const [from, to] = [Date.parse(busy?.start ?? ""), Date.parse(busy?.end ?? "")];
     const told: Outcome[] = [];

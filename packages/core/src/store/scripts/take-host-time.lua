@@ -1,7 +1,9 @@
--- Writes down what a booking takes of a host's time and finds who else takes some of it.
+-- Writes down what a booking takes of a host's time and finds who else takes some of it. Costs what the booking and its
+-- neighbours make up, however many bookings the host has.
 --   times       sorted set: booking id by start
 --   bookings    hash booking id -> what it takes, as JSON {version, start, end, taken}; without taken when nothing
 --   told        hash "<id>+<id>" -> what has been told of the two, as JSON
+--   partners    hash booking id -> the ids of the others in told, joined by spaces; ":pairs" -> how many pairs
 --   expiry      sorted set: booking id by when it is dropped
 --   id          of the booking
 --   version     of the booking: a lower one than the one that is known is older news and changes nothing
@@ -12,16 +14,38 @@
 --   now         in ms
 -- Replies {what overlaps, as JSON ...}, {of each told pair that the booking is part of: the other's id, its version or
 -- empty, what has been told as JSON ...}; false when it is older news.
+local function name_of(a, b)
+  return a < b and a .. '+' .. b or b .. '+' .. a
+end
+
+local function partners_of(one)
+  return string.gmatch(redis.call('HGET', partners, one) or '', '%S+')
+end
+
+-- Pairs that the release before has told of, or dropped, are not written down with their bookings.
+local count = redis.call('HLEN', told)
+if count ~= tonumber(redis.call('HGET', partners, ':pairs') or '0') then
+  local others = {}
+  for _, name in ipairs(redis.call('HKEYS', told)) do
+    local a, b = string.match(name, '^(.-)%+(.+)$')
+    others[a] = (others[a] or '') .. b .. ' '
+    others[b] = (others[b] or '') .. a .. ' '
+  end
+  redis.call('DEL', partners)
+  redis.call('HSET', partners, ':pairs', count)
+  for one, all in pairs(others) do
+    redis.call('HSET', partners, one, all)
+  end
+end
+
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 20)) do
   redis.call('ZREM', expiry, old)
   redis.call('ZREM', times, old)
   redis.call('HDEL', bookings, old)
-  for _, name in ipairs(redis.call('HKEYS', told)) do
-    local a, b = string.match(name, '^(.-)%+(.+)$')
-    if a == old or b == old then
-      redis.call('HDEL', told, name)
-    end
+  for other in partners_of(old) do
+    redis.call('HINCRBY', partners, ':pairs', -redis.call('HDEL', told, name_of(old, other)))
   end
+  redis.call('HDEL', partners, old)
 end
 
 local known = redis.call('HGET', bookings, id)
@@ -43,7 +67,7 @@ else
 end
 redis.call('HSET', bookings, id, cjson.encode(entry))
 redis.call('ZADD', expiry, expires_at, id)
-for _, key in ipairs({ times, bookings, told, expiry }) do
+for _, key in ipairs({ times, bookings, told, partners, expiry }) do
   if redis.call('PTTL', key) == -1 then
     redis.call('PEXPIREAT', key, expires_at)
   else
@@ -63,15 +87,14 @@ if taken ~= '' then
 end
 
 local told_of_it = {}
-local all = redis.call('HGETALL', told)
-for i = 1, #all, 2 do
-  local a, b = string.match(all[i], '^(.-)%+(.+)$')
-  if a == id or b == id then
-    local other = a == id and b or a
-    local entry = redis.call('HGET', bookings, other)
+for other in partners_of(id) do
+  local state = redis.call('HGET', told, name_of(id, other))
+  -- The other one may have been dropped.
+  if state then
+    local of_other = redis.call('HGET', bookings, other)
     told_of_it[#told_of_it + 1] = other
-    told_of_it[#told_of_it + 1] = entry and tostring(cjson.decode(entry).version) or ''
-    told_of_it[#told_of_it + 1] = all[i + 1]
+    told_of_it[#told_of_it + 1] = of_other and tostring(cjson.decode(of_other).version) or ''
+    told_of_it[#told_of_it + 1] = state
   end
 end
 return { overlapping, told_of_it }

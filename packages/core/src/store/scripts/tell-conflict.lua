@@ -2,6 +2,7 @@
 -- neither, and only while nothing has changed since it was computed.
 --   bookings        hash booking id -> what it takes, as JSON with version
 --   told            hash "<id>+<id>" -> what has been told of the two, as JSON
+--   partners        hash booking id -> the ids of the others in told, joined by spaces; ":pairs" -> how many pairs
 --   outcomes        stream
 --   open            sorted set: conflicts that are open, by the end of their overlap
 --   pair            "<id>+<id>"
@@ -27,7 +28,12 @@ end
 if version_of(first) ~= first_version or version_of(second) ~= second_version then
   return 0
 end
-redis.call('HSET', told, pair, state)
+if redis.call('HSET', told, pair, state) == 1 then
+  redis.call('HINCRBY', partners, ':pairs', 1)
+  for one, other in pairs({ [first] = second, [second] = first }) do
+    redis.call('HSET', partners, one, (redis.call('HGET', partners, one) or '') .. other .. ' ')
+  end
+end
 redis.call('ZREMRANGEBYSCORE', open, '-inf', now)
 if open_until == '' then
   redis.call('ZREM', open, member)
