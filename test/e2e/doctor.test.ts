@@ -11,7 +11,7 @@ import { runCommand } from "../support/cli.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { connectRedis } from "../support/shared-redis.ts";
-import { type Ingest, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
+import { type Ingest, METRICS_TOKEN, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 interface Finding {
@@ -60,6 +60,8 @@ const sound = (): Variables => ({
   CALENDLY_API_TOKEN: DEMO_TOKEN,
   CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
   CALENDLY_WEBHOOK_BASE_URL: ingest.baseUrl,
+  METRICS_TOKEN,
+  OPS_API_TOKEN: "test-ops-token-not-a-secret",
 });
 
 async function examine(variables: Variables = {}) {
@@ -80,6 +82,7 @@ test("a sound set-up is found sound, soon", async () => {
       "settings",
       "time zones",
       "signing key",
+      "access",
       "redis",
       "redis' clock",
       "workers",
@@ -356,6 +359,19 @@ test.each(BROKEN)("$what is named, with the way out", async ({ breakIt, check, m
     message: expect.stringMatching(message),
     advice: expect.stringMatching(advice),
   });
+});
+
+test.each(["METRICS_TOKEN", "OPS_API_TOKEN"])("%s that is not set is a warning", async (name) => {
+  const { status, findings } = await examine({ [name]: "" });
+  expect(status).toBe(0);
+  expect(findings.filter(({ check }) => check === "access")).toEqual([
+    {
+      check: "access",
+      status: "warning",
+      message: expect.stringContaining(`${name} is not set`),
+      advice: expect.stringContaining("openssl rand"),
+    },
+  ]);
 });
 
 test("what is no fault yet is a warning", async () => {

@@ -19,7 +19,7 @@ import {
   sweeps,
 } from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
-import { keepOneAtATime, keepSchedules } from "@calendly-worker/core/queues/schedules";
+import { doNow, keepOneAtATime, keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { readBeganAt } from "@calendly-worker/core/redis/deployment";
@@ -324,6 +324,13 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const askLate = askForLate({ client, late, fold, now });
   const perMinute = config.CALENDLY_LATE_FETCHES;
   await begin();
+  // Other tokens than at the last check: whether Calendly takes them is not to be found out by the first who needs one,
+  // least of all where an environment was put back to a token that is revoked.
+  const checked = (await credentials.report())?.tokens.map(({ fingerprint }) => fingerprint).join();
+  const isOther = checked !== undefined && checked !== gate.tokens.map(({ fingerprint }) => fingerprint).join();
+  if (config.CALENDLY_KEY_ROTATION_MONITORING && isOther) {
+    await doNow({ redis, shard: shards.first, log }, "check-credentials" satisfies TaskName);
+  }
   for (const shard of shards.all) {
     consumers.push(
       createConsumer({ ...consuming, shard, contract: deliveries, handle: foldAll }),

@@ -4,7 +4,7 @@ import type { CommandPorts, Installation } from "../installation.ts";
 import { type Finding, fault, ok, PATIENCE_MS } from "./finding.ts";
 import { lookAtCalendly, lookAtCalendlysClock } from "./look-at-calendly.ts";
 import { lookAtProcesses, lookAtQueues, lookAtRedis } from "./look-at-installation.ts";
-import { lookAtKeys, lookAtPublicAddress, lookAtTimeZones } from "./look-at-settings.ts";
+import { lookAtAccess, lookAtKeys, lookAtPublicAddress, lookAtTimeZones } from "./look-at-settings.ts";
 
 /** Looks at everything that an installation needs. Never rejects: what cannot be looked at is a finding. */
 export async function examine({ settings, open }: Pick<CommandPorts, "settings" | "open">): Promise<Finding[]> {
@@ -15,7 +15,12 @@ export async function examine({ settings, open }: Pick<CommandPorts, "settings" 
     if (!(error instanceof ConfigError)) throw error;
     return error.problems.map((problem) => fault("settings", problem, "Correct it in the environment or in .env."));
   }
-  const local = [ok("settings", "All settings can be read."), lookAtTimeZones(), ...lookAtKeys(config)];
+  const local = [
+    ok("settings", "All settings can be read."),
+    lookAtTimeZones(),
+    ...lookAtKeys(config),
+    ...lookAtAccess(config),
+  ];
   let installation: Installation;
   try {
     installation = await open();

@@ -47,11 +47,18 @@ export async function lookAtProcesses({
     const message = `${unaware.length} of ${ingests.length} ingests do not accept the signing key that is configured here.`;
     findings.push(fault("signing key", message, "Give all apps the same keys, and restart them."));
   }
-  const accepted = new Set(ingests.flatMap(({ signingKeys }) => signingKeys));
-  const lacking = [...(await subscriptions.signingKeys()).values()].filter((fingerprint) => !accepted.has(fingerprint));
-  if (ingests.length > 0 && lacking.length > 0) {
-    const message = `No ingest accepts the key ${lacking.join(", ")} of a live subscription.`;
+  // Each of them by itself: whichever gets a delivery must accept it.
+  for (const fingerprint of new Set((await subscriptions.signingKeys()).values())) {
+    const lacking = ingests.filter(({ signingKeys }) => !signingKeys.includes(fingerprint));
+    if (lacking.length === 0) continue;
+    const message = `${lacking.length} of ${ingests.length} ingests do not accept the key ${fingerprint} of a live subscription.`;
     findings.push(fault("signing key", message, "Restore that key as CALENDLY_WEBHOOK_SIGNING_KEY or …_SECONDARY."));
+  }
+  const rotation = await subscriptions.rotation();
+  if (rotation !== undefined) {
+    const message = `A rotation of the signing key is under way (${rotation.step}) since ${rotation.startedAt}.`;
+    const advice = "`calendly webhooks rotate` goes on with it, `--abort` gives it up; delete no subscription by hand.";
+    findings.push(warning("rotation", message, advice));
   }
   const lastAt = await credentials.lastDeliveryAt();
   findings.push(

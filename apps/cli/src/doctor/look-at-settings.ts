@@ -33,6 +33,20 @@ export function lookAtKeys(config: Config): Finding[] {
   return [ok("signing key", "A signing key is configured.")];
 }
 
+/** Without these nobody is let in: not Prometheus, and no person. */
+const ACCESS = [
+  ["METRICS_TOKEN", "Prometheus gets no metrics, so that no alert can come"],
+  ["OPS_API_TOKEN", "nobody may open /ops, nor see why health is degraded"],
+] as const;
+
+export function lookAtAccess(config: Config): Finding[] {
+  const lacking = ACCESS.filter(([name]) => config[name] === undefined);
+  if (lacking.length === 0) return [ok("access", "The metrics and /ops have their tokens.")];
+  return lacking.map(([name, consequence]) =>
+    warning("access", `${name} is not set: ${consequence}.`, "Make one: `openssl rand -hex 32`, and restart the apps."),
+  );
+}
+
 export async function lookAtPublicAddress(config: Config): Promise<Finding[]> {
   const check = "public address";
   const [url, key] = [webhookUrlOf(config), config.CALENDLY_WEBHOOK_SIGNING_KEY];

@@ -36,6 +36,18 @@ export async function keepSchedules(
   await queue.close();
 }
 
+/** Has a task done now, beside its schedule: once, however many ask for it before it is begun. */
+export async function doNow(
+  ports: { readonly redis: Redis; readonly shard: Shard; readonly log: Logger },
+  name: string,
+): Promise<void> {
+  const queue = openQueue(ports, maintenance.name);
+  // Gone when it has ended, so that it can be asked for again under the same id.
+  const passing = { removeOnComplete: true, removeOnFail: true };
+  await queue.add(name, {}, { ...jobOptions(maintenance), ...passing, jobId: `now-${name}` });
+  await queue.close();
+}
+
 function openQueue(
   { redis, shard, log }: { readonly redis: Redis; readonly shard: Shard; readonly log: Logger },
   name: string,
