@@ -2,6 +2,8 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { disconnect } from "@calendly-worker/core/redis/connect";
+import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { Subscription } from "../simulator/subscriptions.ts";
@@ -179,6 +181,25 @@ const BROKEN: readonly Broken[] = [
     check: "signing key",
     message: /1 of 1 ingests do not accept/,
     advice: /same keys/,
+  },
+  {
+    what: "one of two ingests whose environment was put back",
+    async breakIt() {
+      const putBack = await startIngest(server.url, { CALENDLY_WEBHOOK_SIGNING_KEY: "before-that-not-a-secret" });
+      undo.push(() => putBack.end());
+      await putBack.untilLogged("ready for deliveries");
+      const redis = await connectRedis(server.url);
+      const store = createSubscriptionStore(redis);
+      await store.rememberKey(subscription.uri, (await openFingerprints(redis))(SIGNING_KEY));
+      undo.push(async () => {
+        await store.forgetKey(subscription.uri);
+        disconnect(redis);
+      });
+      return {};
+    },
+    check: "signing key",
+    message: /1 of 2 ingests do not accept the key \w+ of a live subscription/,
+    advice: /Restore that key/,
   },
   {
     what: "no Redis",

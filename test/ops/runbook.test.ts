@@ -4,11 +4,12 @@ import { runCommand } from "../support/cli.ts";
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
 
-/** Every command that whoever is on call is told to run: by the runbook, and by the overview page. */
+/** Every command that whoever is on call is told to run: by the runbook, the deployment guide, and the overview page. */
 const COMMANDS = [
   ...new Set(
     [
       ...read("docs/operations.md").matchAll(/`pnpm calendly ([^`]+)`/g),
+      ...read("docs/deployment.md").matchAll(/`pnpm calendly ([^`]+)`/g),
       ...read("apps/worker/src/ops/remedies.ts").matchAll(/"pnpm calendly ([^"]+)"/g),
     ]
       .map(([, command]) => command ?? "")
