@@ -186,6 +186,19 @@ test("every command is run, or is named here with the reason", () => {
   expect(Object.keys(NOT_RUN).filter((command) => !all.has(command))).toEqual([]);
 });
 
+test.each([
+  ["Faults: 0, warnings: 1.\n", "Faults: 0, warnings: 1.\n", true],
+  ["Faults: 0, warnings: 1.\n", "Faults: 1, warnings: 1.\n", false],
+  ["one\n…\nfour\n", "one\ntwo\nthree\nfour\n", true],
+  ["one\n…\nfour\n", "one\ntwo\nthree\n", false],
+  ["one\n", "one\ntwo\n", false],
+  ["events: a, …\n", "events: a, b, c\n", true],
+  ["", "something\n", false],
+  ["in the queue 3 ms, at 2026-01-01T00:00:00Z\n", "in the queue 14 ms, at 2027-02-03T04:05:06.789Z\n", true],
+])("%j shows what printed %j: %s", (shown, printed, isRight) => {
+  expect(isAsShown(shown, printed)).toBe(isRight);
+});
+
 test.each(RUN)("$number. $command", async (step) => {
   if (hasFailed) throw new Error("a command before this one has failed");
   hasFailed = true;
