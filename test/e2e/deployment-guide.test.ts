@@ -57,7 +57,8 @@ let hasFailed = false;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "deployment-"));
-  for (const name of ["apps", "packages", "node_modules", "package.json", "pnpm-workspace.yaml"]) {
+  // Not the packages and the workspace: pnpm must find nothing here that it could take for its own to mend.
+  for (const name of ["apps", "packages", "package.json"]) {
     symlinkSync(join(ROOT, name), join(dir, name));
   }
   server = await startRedis();
@@ -75,7 +76,7 @@ beforeAll(async () => {
   env = {
     PATH: pathWithPnpm(),
     HOME: String(process.env["HOME"]),
-    // The packages are links here, which pnpm would install anew.
+    // No packages are here; pnpm would install them.
     pnpm_config_verify_deps_before_run: "false",
     CALENDLY_API_BASE_URL: simulator.url,
     INGEST_HOST: "127.0.0.1",

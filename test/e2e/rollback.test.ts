@@ -133,11 +133,14 @@ async function isNamed(before: Variables, now: Variables, { goesOn: oldDelivers 
 /** Ends a rotation as soon as `isDue`. */
 async function rotateUntil(isDue: () => boolean | Promise<boolean>): Promise<void> {
   const command = startCommand(["webhooks", "rotate"], settings(BOTH));
-  await Promise.race([
-    until("the step is reached", isDue, { deadlineMs: 30_000, everyMs: 2 }),
-    command.ended.then(({ stderr }) => Promise.reject(new Error(`it ended before: ${stderr}`))),
-  ]);
-  command.child.kill("SIGKILL");
+  try {
+    await Promise.race([
+      until("the step is reached", isDue, { deadlineMs: 30_000, everyMs: 2 }),
+      command.ended.then(({ stderr }) => Promise.reject(new Error(`it ended before: ${stderr}`))),
+    ]);
+  } finally {
+    command.child.kill("SIGKILL");
+  }
   await command.ended;
 }
 
