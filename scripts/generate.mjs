@@ -15,7 +15,7 @@ const { openApiDocument } = await import(new URL("packages/core/dist/http-api/op
 
 const { renderMetrics } = await import(new URL("packages/core/dist/telemetry/render-metrics.js", root).href);
 
-const { renderRules } = await import(new URL("ops/prometheus/render.ts", root).href);
+const { renderPrometheusRule, renderRules } = await import(new URL("ops/prometheus/render.ts", root).href);
 
 const { DASHBOARDS, renderDashboard } = await import(new URL("ops/grafana/dashboards.ts", root).href);
 
@@ -32,6 +32,7 @@ const files = [
   { name: "docs/openapi.json", content: `${JSON.stringify(openApiDocument(), null, 2)}\n` },
   { name: "docs/metrics.md", content: renderMetrics() },
   { name: "ops/prometheus/rules.yml", content: renderRules() },
+  { name: "ops/kubernetes/components/monitoring/prometheus-rule.yaml", content: renderPrometheusRule() },
   ...DASHBOARDS.map((dashboard) => ({
     name: `ops/grafana/${dashboard.uid}.json`,
     content: renderDashboard(dashboard),

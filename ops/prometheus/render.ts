@@ -18,11 +18,28 @@ export function annotationsOf(alert: Alert): Record<string, string> {
   return { summary: alert.summary, because: alert.because, runbook: runbookOf(alert) };
 }
 
+const HEAD = "# Made by `pnpm generate` from ops/prometheus/alerts.ts.\n";
+
 /** The rule file, as Prometheus reads it. */
 export function renderRules(factor = 1): string {
+  return HEAD + stringify({ groups: groupsOf(factor) }, { lineWidth: 0 });
+}
+
+/** The same rules, as the Prometheus operator reads them. */
+export function renderPrometheusRule(): string {
+  const rule = {
+    apiVersion: "monitoring.coreos.com/v1",
+    kind: "PrometheusRule",
+    metadata: { name: "calendly-worker" },
+    spec: { groups: groupsOf(1) },
+  };
+  return HEAD + stringify(rule, { lineWidth: 0 });
+}
+
+function groupsOf(factor: number) {
   const times = timesBy(factor);
   const interval = durationOf(30 / factor);
-  const groups = [
+  return [
     { name: "calendly-recorded", interval, rules: RULES.map(({ record, expr }) => ({ record, expr: expr(times) })) },
     {
       name: "calendly-alerts",
@@ -36,8 +53,6 @@ export function renderRules(factor = 1): string {
       })),
     },
   ];
-  const head = "# Made by `pnpm generate` from ops/prometheus/alerts.ts.\n";
-  return head + stringify({ groups }, { lineWidth: 0 });
 }
 
 function durationOf(seconds: number): string {
