@@ -8,12 +8,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
+import { fetchKubectl, isNewEnough } from "./kubectl.mjs";
 
 const PNPM = "pnpm@12.21.0";
 const NODE_VERSION = "v24.";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const projects = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor", "apps/cli", "test"];
 const bin = join(root, "node_modules", ".bin");
+const tools = join(root, ".local", "tools");
 
 /** What follows the bootstrap, run on the Node of the workspace. */
 const commands = {
@@ -108,8 +110,8 @@ async function findRedis() {
 }
 
 /**
- * Prometheus with its promtool, Chromium and faketime, which some tests need. Where they are not and cannot be installed, those tests are
- * skipped by name, but not where REQUIRE_TOOLS is set.
+ * Prometheus with its promtool, Chromium, faketime and kubectl, which some tests need. Where they are not and cannot be
+ * installed, those tests are skipped by name, but not where REQUIRE_TOOLS is set.
  */
 async function findTools() {
   const packages = {
@@ -130,12 +132,29 @@ async function findTools() {
     if (missing.includes("prometheus")) spawnSync("systemctl", ["disable", "--now", "prometheus"], { stdio: "ignore" });
   }
   const lacking = Object.keys(packages).filter((name) => !isThere(name));
+  if (!findKubectl()) lacking.push("kubectl");
   if (lacking.length > 0 && process.env.REQUIRE_TOOLS) fail(`${lacking.join(" and ")} must be on the PATH.`);
   const says =
     lacking.length === 0
-      ? "prometheus, promtool, chromium, faketime"
+      ? "prometheus, promtool, chromium, faketime, kubectl"
       : `without ${lacking.join(" and ")}: their tests are skipped`;
   return { says, lacking };
+}
+
+/** On the PATH, or in a directory of the project's own, which then comes first on it. */
+function findKubectl() {
+  const found = [onPath(["kubectl"]), join(tools, "kubectl")].find(
+    (file) => file && existsSync(file) && isNewEnough(file),
+  );
+  if (found) return true;
+  say("  tools     fetching kubectl …");
+  try {
+    fetchKubectl(tools);
+    return true;
+  } catch (error) {
+    say(`  tools     no kubectl: ${error.message}`);
+    return false;
+  }
 }
 
 function redisOnPath() {
@@ -168,7 +187,7 @@ function run() {
     stdio: "inherit",
     env: {
       ...process.env,
-      PATH: `${bin}${delimiter}${process.env.PATH ?? ""}`,
+      PATH: [bin, ...(existsSync(tools) ? [tools] : []), process.env.PATH ?? ""].join(delimiter),
       TEST_REDIS_SERVER: redis.server,
       TEST_LACKS: lacking.join(),
     },

@@ -1,10 +1,12 @@
 import { describe } from "@jest/globals";
 
 /**
- * Tests that need a program which is not of the project: Debian's package of that name. Skipped, by name, where the
- * bootstrap has found none and may install none; where it has, they fail without it.
+ * Tests that need a program which is not of the project. Skipped, by name, where the bootstrap has found none and may
+ * install none; where it has, they fail without it.
  */
-export function describeWith(tool: "prometheus" | "chromium" | "faketime", name: string, tests: () => void): void {
+type Tool = "prometheus" | "chromium" | "faketime" | "kubectl";
+
+export function describeWith(tool: Tool, name: string, tests: () => void): void {
   const isLacking = (process.env["TEST_LACKS"] ?? "").split(",").includes(tool);
   (isLacking ? describe.skip : describe)(`${name}${isLacking ? ` (needs ${tool})` : ""}`, tests);
 }
