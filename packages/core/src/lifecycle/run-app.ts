@@ -11,7 +11,7 @@ export const EXIT = { clean: 0, failed: 1, refused: 78 } as const;
 /** Ctrl-C reaches a process twice when a package manager passes it on, so a second signal counts only after this. */
 const SECOND_SIGNAL_MS = 1_000;
 /** What closing may take beyond the time that work in flight is given. */
-const CLOSING_MS = 5_000;
+export const CLOSING_MS = 5_000;
 
 /**
  * Runs an app until a signal, or until the process that started it with an IPC channel is gone: configuration, logger
