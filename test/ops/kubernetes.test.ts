@@ -1,9 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { variables } from "@calendly-worker/core/config/schema";
+import type { Variable } from "@calendly-worker/core/config/variable";
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { parse, stringify } from "yaml";
 import { describeWith } from "../support/tools.ts";
-import { BUILDS, type Manifests, OVERLAYS, ofKind, workloads } from "./kubernetes-builds.ts";
+import { BUILDS, type Manifest, type Manifests, OVERLAYS, ofKind, workloads } from "./kubernetes-builds.ts";
 import { INVARIANTS } from "./kubernetes-invariants.ts";
 import { MUTANTS } from "./kubernetes-mutants.ts";
 import { schemaFaults, typeFaults } from "./kubernetes-schemas.ts";
@@ -39,6 +41,18 @@ describeWith("kubectl", "the Kubernetes manifests", () => {
     const apis = manifestsOf("base").map(({ apiVersion }) => apiVersion);
     expect([...new Set(apis)].toSorted()).toEqual(
       ["apps/v1", "autoscaling/v2", "networking.k8s.io/v1", "policy/v1", "v1"].toSorted(),
+    );
+  });
+
+  test("every secret that there is reaches an app from the Secret of that name, and no other", () => {
+    const references = workloads(manifestsOf("base")).flatMap(({ container }) =>
+      container["env"].flatMap(({ name, valueFrom }: Manifest) =>
+        valueFrom === undefined ? [] : [[name, valueFrom.secretKeyRef.name, valueFrom.secretKeyRef.key].join()],
+      ),
+    );
+    const secrets = Object.entries<Variable>(variables).filter(([, { secret }]) => secret === true);
+    expect([...new Set(references)].toSorted()).toEqual(
+      secrets.map(([name]) => [name, "calendly-secrets", name].join()).toSorted(),
     );
   });
 
