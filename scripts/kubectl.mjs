@@ -14,9 +14,8 @@ const KUSTOMIZE_MAJOR = 5;
 /** Whether this program builds what stands in `ops/kubernetes`. */
 export function isNewEnough(program) {
   const { status, stdout } = spawnSync(program, ["version", "--client", "--output=json"], { encoding: "utf8" });
-  if (status !== 0) return false;
-  const [, major] = /^v(\d+)\./.exec(JSON.parse(stdout).kustomizeVersion ?? "") ?? [];
-  return Number(major) >= KUSTOMIZE_MAJOR;
+  const [, major] = /"kustomizeVersion": *"v(\d+)\./.exec(stdout ?? "") ?? [];
+  return status === 0 && Number(major) >= KUSTOMIZE_MAJOR;
 }
 
 /** Puts it into `dir`. Throws where there is none for this machine, or the registry cannot be reached. */
