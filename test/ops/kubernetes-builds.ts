@@ -18,12 +18,8 @@ const COMPONENTS = ["ingress", "monitoring", "keda", "secret-files"] as const;
 export const BUILDS: Readonly<Record<string, () => Manifests>> = {
   base: () => build(`${KUBERNETES}base`),
   ...Object.fromEntries(OVERLAYS.map((overlay) => [overlay, () => build(`${KUBERNETES}overlays/${overlay}`)])),
-  ...Object.fromEntries(
-    [...COMPONENTS.filter((name) => name !== "ingress"), "all"].map((name) => [
-      `base with ${name === "all" ? "all components" : name}`,
-      () => buildWith(name === "all" ? COMPONENTS : [name]),
-    ]),
-  ),
+  ...Object.fromEntries(COMPONENTS.map((name) => [`base with ${name}`, () => buildWith([name])])),
+  "base with all components": () => buildWith(COMPONENTS),
 };
 
 function build(dir: string): Manifests {
