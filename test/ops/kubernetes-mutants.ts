@@ -64,6 +64,11 @@ export const MUTANTS: readonly Mutant[] = [
     told: "http is not where INGEST_PORT says",
   },
   {
+    mistake: "only the pod itself reaches its metrics",
+    make: (all) => Object.assign(variable(of("ingest", all).container, "INGEST_METRICS_HOST"), { value: "127.0.0.1" }),
+    told: "ingest: INGEST_METRICS_HOST keeps others out",
+  },
+  {
     mistake: "services' variables are let in",
     make: (all) => delete of("worker", all).pod["enableServiceLinks"],
     told: "services' variables",

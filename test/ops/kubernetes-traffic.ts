@@ -4,12 +4,14 @@ import { environmentOf } from "./kubernetes-environment.ts";
 /** What must hold of all that is applied. Gives what is wrong, as sentences. */
 export type Invariant = (manifests: Manifests) => readonly string[];
 
-/** Which variable says where each port is that a container opens. */
+/** The first part of the names of the variables that say where each port is that a container opens. */
 const PORT_VARIABLES: Readonly<Record<string, string>> = {
-  http: "INGEST_PORT",
-  metrics: "INGEST_METRICS_PORT",
-  internal: "WORKER_PORT",
+  http: "INGEST",
+  metrics: "INGEST_METRICS",
+  internal: "WORKER",
 };
+/** What others in the cluster reach, probes and proxies among them. */
+const EVERY_ADDRESS = ["0.0.0.0", "::"];
 const FACES = { ingest: "http", worker: "internal" } as const;
 const MONITORING = "calendly-worker/monitoring";
 const CONSUMER = "calendly-worker/consumer";
@@ -20,11 +22,13 @@ export const TRAFFIC: Readonly<Record<string, Invariant>> = {
     const faults = workloads(manifests).flatMap((workload) => {
       const { app, container, pod } = workload;
       const environment = environmentOf(manifests, workload, "all");
-      const wrong = container["ports"]
-        .filter(
-          ({ name, containerPort }: Manifest) => environment[PORT_VARIABLES[name] ?? ""] !== String(containerPort),
-        )
-        .map(({ name }: Manifest) => `${app}: ${name} is not where ${PORT_VARIABLES[name]} says`);
+      const wrong = container["ports"].flatMap(({ name, containerPort }: Manifest) => {
+        const [host, port] = [`${PORT_VARIABLES[name]}_HOST`, `${PORT_VARIABLES[name]}_PORT`];
+        return [
+          ...(environment[port] === String(containerPort) ? [] : [`${app}: ${name} is not where ${port} says`]),
+          ...(EVERY_ADDRESS.includes(environment[host] ?? "") ? [] : [`${app}: ${host} keeps others out`]),
+        ];
+      });
       // Kubernetes would say where a service is in variables of that service's name, INGEST_PORT among them.
       return pod["enableServiceLinks"] === false ? wrong : [...wrong, `${app}: services' variables come in between`];
     });
