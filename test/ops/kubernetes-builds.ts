@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { relative } from "node:path";
-import { parseAllDocuments } from "yaml";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { relative, resolve } from "node:path";
+import { parse, parseAllDocuments } from "yaml";
 
 /** An object as kustomize gives it: its form is held against the types and schemas of Kubernetes in the test. */
 // biome-ignore lint/suspicious/noExplicitAny: as it comes
@@ -18,6 +18,7 @@ const COMPONENTS = ["ingress", "monitoring", "keda", "secret-files"] as const;
 export const BUILDS: Readonly<Record<string, () => Manifests>> = {
   base: () => build(`${KUBERNETES}base`),
   ...Object.fromEntries(OVERLAYS.map((overlay) => [overlay, () => build(`${KUBERNETES}overlays/${overlay}`)])),
+  ...Object.fromEntries(OVERLAYS.map((overlay) => [`${overlay} without components`, () => buildBare(overlay)])),
   ...Object.fromEntries(COMPONENTS.map((name) => [`base with ${name}`, () => buildWith([name])])),
   "base with all components": () => buildWith(COMPONENTS),
 };
@@ -49,6 +50,17 @@ function buildWith(components: readonly string[]): Manifests {
   };
   // JSON is YAML.
   writeFileSync(`${dir}/kustomization.yaml`, JSON.stringify(kustomization));
+  return build(dir);
+}
+
+/** An overlay on a cluster that has nothing of what the components need. */
+function buildBare(overlay: string): Manifests {
+  const [from, dir] = [`${KUBERNETES}overlays/${overlay}`, `${SCRATCH}bare-${overlay}`];
+  rmSync(dir, { recursive: true, force: true });
+  cpSync(from, dir, { recursive: true });
+  const { components: _, ...kustomization } = parse(readFileSync(`${from}/kustomization.yaml`, "utf8"));
+  const resources = kustomization.resources.map((path: string) => relative(dir, resolve(from, path)));
+  writeFileSync(`${dir}/kustomization.yaml`, JSON.stringify({ ...kustomization, resources }));
   return build(dir);
 }
 
