@@ -1,9 +1,18 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { Faults as CalendlyFaults } from "../simulator/faults.ts";
-import { jobCount } from "../support/job-count.ts";
 import { previousRelease } from "../support/previous-release.ts";
-import { until } from "../support/until.ts";
-import type { Installation, InstallationOptions, Release } from "./installation.ts";
+import {
+  type BringAbout,
+  calendlyIs,
+  clockIs,
+  deployed,
+  ended,
+  expectThat,
+  failOver,
+  firstPrimaryKilled,
+  redisGone,
+  untilNotReady,
+} from "./bring-about.ts";
+import type { InstallationOptions } from "./installation.ts";
 
 /** Something that goes wrong, brought about from outside. */
 export interface Fault {
@@ -16,133 +25,10 @@ export interface Fault {
    * the history of the project, to build the release before.
    */
   readonly needs?: "program" | "linux" | "history";
-  /**
-   * Resolves when it is over. What it gives is called once all is settled, and throws where what must hold beside the
-   * ledger does not.
-   */
-  bringAbout(installation: Installation, ms: number): Promise<(() => void | Promise<void>) | undefined>;
+  readonly bringAbout: BringAbout;
 }
 
 const TOOK_OVER = "took over a job whose worker went silent";
-
-function expectThat(isSo: boolean, what: string): void {
-  if (!isSo) throw new Error(`expected that ${what}`);
-}
-
-/** The ingest says by itself that it takes nothing now. */
-async function untilNotReady({ webhookUrl }: Installation): Promise<void> {
-  const isNotReady = async () => (await fetch(new URL("/readyz", webhookUrl)).catch(() => undefined))?.status === 503;
-  await until("the ingest says that it is not ready", isNotReady);
-}
-
-const ended =
-  (signal: "SIGTERM" | "SIGKILL", ...roles: ("ingest" | "workers")[]): Fault["bringAbout"] =>
-  async ({ ingest, workers }, ms) => {
-    const chosen = [...(roles.includes("ingest") ? [ingest] : []), ...(roles.includes("workers") ? workers : [])];
-    for (let round = 0; round < 2; round++) {
-      const before = chosen.map((role) => role.now());
-      await Promise.all(chosen.map((role) => role.end(signal)));
-      await until("each is started again", () => chosen.every((role, index) => role.now() !== before[index]));
-      const ready = roles.includes("ingest") ? ingest.now().untilLogged("ready for deliveries") : undefined;
-      const taking = roles.includes("workers") ? workers.map((role) => role.now().untilLogged("taking jobs")) : [];
-      await Promise.all([ready, ...taking]);
-      await pause(ms / 4);
-    }
-    return async () => {
-      const ends = await Promise.all(chosen.flatMap(({ all }) => all.slice(0, 2).map(({ exited }) => exited)));
-      const isRight = ends.every(({ code, signal: by }) => (signal === "SIGTERM" ? code === 0 : by === "SIGKILL"));
-      expectThat(isRight, `each ended as told, not ${JSON.stringify(ends)}`);
-    };
-  };
-
-const redisGone =
-  (how: "killed" | "frozen"): Fault["bringAbout"] =>
-  async (installation, ms) => {
-    const { server } = installation;
-    await (how === "killed" ? server.kill() : server.freeze());
-    await untilNotReady(installation);
-    await pause(ms / 2);
-    await (how === "killed" ? server.restart() : server.thaw());
-    return undefined;
-  };
-
-/** The old primary comes back as a replica of the new one. */
-const failOver =
-  (how: "killed" | "frozen"): Fault["bringAbout"] =>
-  async (installation, ms) => {
-    const { server, redis } = installation;
-    const before = await portOf(redis);
-    await (how === "killed" ? server.kill() : server.freeze());
-    const isElsewhere = async () => (await portOf(redis)) !== before;
-    await until("another one is the primary", isElsewhere, { deadlineMs: 40_000, everyMs: 200 });
-    await pause(ms / 2);
-    await (how === "killed" ? server.restart() : server.thaw());
-    return async () => expectThat((await portOf(redis)) !== before, "the new primary stayed it");
-  };
-
-const portOf = async (redis: Installation["redis"]) => /tcp_port:(\d+)/.exec(await redis.info("server"))?.[1];
-
-/** Of the node that answers for that key, as the node itself says. */
-async function portOfKey(redis: Installation["redis"], key: string): Promise<number> {
-  const text = await redis.eval("return redis.call('INFO', 'server')", 1, key);
-  return Number(/tcp_port:(\d+)/.exec(String(text))?.[1]);
-}
-
-async function firstPrimaryKilled({ server, redis, shards }: Installation, ms: number): Promise<undefined> {
-  const key = `${shards.first.tag}:anything`;
-  const before = await portOfKey(redis, key);
-  expectThat(before === server.port, `the first shard is on port ${server.port}, not ${before}`);
-  await server.kill();
-  const isElsewhere = async () => (await portOfKey(redis, key).catch(() => before)) !== before;
-  await until("another one has its keys", isElsewhere, { deadlineMs: 40_000, everyMs: 200 });
-  await pause(ms / 2);
-  await server.restart();
-}
-
-const calendly =
-  (change: Partial<CalendlyFaults>): Fault["bringAbout"] =>
-  async ({ simulator }, ms) => {
-    const before = simulator.requests().length;
-    simulator.setFaults(change);
-    await pause(ms);
-    simulator.setFaults({ api: "well", apiLatencyMs: 0 });
-    return () => expectThat(simulator.requests().length > before, "Calendly's API was asked for something meanwhile");
-  };
-
-/** Workers of both releases share the queue for a while, and so do the jobs that waited for them. */
-const deployed =
-  (release: Release): Fault["bringAbout"] =>
-  async (installation, ms) => {
-    const { redis, shards, ingest, workers } = installation;
-    const before = [ingest, ...workers].map((role) => role.now());
-    for (const worker of workers) worker.freeze();
-    await until("jobs wait", async () => (await jobCount(redis, shards.first, "deliveries")) > 50);
-    await pause(ms / 2);
-    await installation.deploy(release);
-    return async () => {
-      const ends = await Promise.all(before.map(({ exited }) => exited));
-      expectThat(
-        ends.every(({ code }) => code === 0),
-        `each ended as told, not ${JSON.stringify(ends)}`,
-      );
-    };
-  };
-
-/** Deliveries are signed by a clock that is not ours. */
-const clockIs =
-  (aheadMs: number): Fault["bringAbout"] =>
-  async ({ simulator }, ms) => {
-    const before = simulator.attempts().length;
-    simulator.setFaults({ signatureClockSkewMs: aheadMs });
-    await pause(ms);
-    simulator.setFaults({ signatureClockSkewMs: 0 });
-    return () => {
-      const refused = simulator
-        .attempts(before)
-        .filter(({ body }) => JSON.stringify(body)?.includes("timestamp_outside_window"));
-      expectThat(refused.length > 10, `deliveries out of time were refused, and not ${refused.length} alone`);
-    };
-  };
 
 /** Whether a fault can be brought about on this machine. */
 export function isPossible({ needs }: Fault): boolean {
@@ -362,12 +248,12 @@ export const FAULTS: readonly Fault[] = [
     installation: { variables: { CALENDLY_LATE_FETCHES: "60000" } },
     bringAbout: clockIs(-3_600_000),
   },
-  { name: "Calendly's API: down", bringAbout: calendly({ api: "down" }) },
-  { name: "Calendly's API: two seconds slow", bringAbout: calendly({ apiLatencyMs: 2_000 }) },
-  { name: "Calendly's API: garbage", bringAbout: calendly({ api: "garbage" }) },
+  { name: "Calendly's API: down", bringAbout: calendlyIs({ api: "down" }) },
+  { name: "Calendly's API: two seconds slow", bringAbout: calendlyIs({ apiLatencyMs: 2_000 }) },
+  { name: "Calendly's API: garbage", bringAbout: calendlyIs({ api: "garbage" }) },
   {
     name: "Calendly's API: five requests a window",
     installation: { apiRequestsPerMinute: 5 },
-    bringAbout: calendly({}),
+    bringAbout: calendlyIs({}),
   },
 ];

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { MOST_CONNECTIONS } from "@calendly-worker/core/lifecycle/http-server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver, signatureHeader } from "../support/deliveries.ts";
@@ -25,6 +27,7 @@ function open(ingest: Ingest) {
     closed = true;
   });
   return {
+    connected: once(socket, "connect"),
     write: (bytes: string | Buffer) => socket.write(bytes),
     received: () => received,
     isClosed: () => closed,
@@ -99,6 +102,28 @@ describe("what a stranger can send", () => {
   });
 });
 
+test("whoever holds thousands of connections open keeps no delivery out: the oldest that wait are given up", async () => {
+  const ingest = await startIngest(sharedRedisUrl());
+  await ingest.untilLogged("ready for deliveries");
+  const oldest = open(ingest);
+  oldest.write("GET /livez HTTP/1.1\r\nHost: x\r\n");
+  await oldest.connected;
+  const others = [];
+  for (let count = 0; count < MOST_CONNECTIONS; count++) {
+    const other = open(ingest);
+    other.write(`POST ${WEBHOOK_PATH} HTTP/1.1\r\nX-Slow: `);
+    others.push(other);
+    await other.connected;
+  }
+  const answer = await deliver(ingest.webhookUrl, createdBody(newInvitee()));
+  expect(answer.status).toBe(200);
+  // Sooner than a header that does not end is given up.
+  await until("the oldest is closed", oldest.isClosed, { deadlineMs: 3_000 });
+  const left = others.filter((other) => !other.isClosed()).length;
+  expect(left).toBeGreaterThan(MOST_CONNECTIONS - 20);
+  await ingest.end();
+});
+
 describe("an ingest that is told to stop", () => {
   const start = async (deadlineSeconds: number) => {
     const ingest = await startIngest(sharedRedisUrl(), {
@@ -119,7 +144,12 @@ describe("an ingest that is told to stop", () => {
 
     ingest.signal("SIGTERM");
     await ingest.untilLogged("stopping");
-    await expect(fetch(`${ingest.baseUrl}/readyz`)).rejects.toThrow();
+    const isRefused = () =>
+      fetch(`${ingest.baseUrl}/readyz`).then(
+        () => false,
+        () => true,
+      );
+    await until("no other connection is taken", isRefused);
     connection.write(rest);
     await until("the delivery is answered", () => connection.received().includes("accepted"));
     expect(statusOf(connection.received())).toBe(200);

@@ -10,6 +10,8 @@ export interface HttpServer {
 }
 
 const IDLE_CHECK_MS = 50;
+/** Of one process. Calendly needs a few; whoever holds more open holds them to do harm. */
+export const MOST_CONNECTIONS = 2_000;
 /** What has been begun to be said when closing begins may be finished in this time; a client that trickles is not waited for. */
 const UNFINISHED_REQUEST_MS = 1_000;
 
@@ -34,7 +36,19 @@ export async function listen(
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
+    if (sockets.size > MOST_CONNECTIONS) giveUpOldest();
   });
+
+  /** Not the newest, which may be Calendly's: a delivery takes milliseconds, and is not among the oldest that wait. */
+  function giveUpOldest(): void {
+    const busy = new Set([...answering].map(({ socket }) => socket));
+    for (const socket of sockets) {
+      if (busy.has(socket)) continue;
+      sockets.delete(socket);
+      socket.destroy();
+      return;
+    }
+  }
   const listening = once(server, "listening");
   server.listen(port, host);
   try {
