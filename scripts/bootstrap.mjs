@@ -9,8 +9,8 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
 import { fetchKubectl, isNewEnough } from "./kubectl.mjs";
+import { PNPM } from "./pnpm.mjs";
 
-const PNPM = "pnpm@12.21.0";
 const NODE_VERSION = "v24.";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const projects = ["packages/core", "apps/ingest", "apps/worker", "apps/supervisor", "apps/cli", "test"];

@@ -14,12 +14,17 @@ const checks = [
   ["format and lint", bin("biome"), ["check", "--error-on-warnings", "."]],
   ["generated files", bin("node"), ["scripts/generate.mjs", "--check"]],
   ["licences", bin("node"), ["scripts/licences.mjs"]],
+  ["packages", bin("node"), ["scripts/audit.mjs"]],
 ];
 
 let failed = 0;
 for (const [name, program, args] of checks) {
   const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, encoding: "utf8" });
   report(name, status === 0 ? [] : [stdout, stderr].filter(Boolean));
+  // What a check could not look at is said, although nothing is wrong.
+  for (const note of status === 0 ? stdout.split("\n").filter((line) => line.startsWith("note:")) : []) {
+    process.stdout.write(`         ${note}\n`);
+  }
 }
 report("addresses and paths", findForeignAddresses());
 process.exit(failed === 0 ? 0 : 1);

@@ -113,8 +113,8 @@ function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
 
 /** A PATH on which `pnpm` is the one that the project is installed with. */
 export function pathWithPnpm(): string {
-  const [, pnpm = ""] =
-    /const PNPM = "(.+?)"/.exec(readFileSync(new URL("../../scripts/bootstrap.mjs", import.meta.url), "utf8")) ?? [];
+  const source = readFileSync(new URL("../../scripts/pnpm.mjs", import.meta.url), "utf8");
+  const [, pnpm = ""] = /PNPM = "(.+?)"/.exec(source) ?? [];
   const npx = ["--yes", "--package", pnpm, "--", "sh", "-c", "command -v pnpm"];
   const found = execFileSync("npx", npx, { encoding: "utf8" }).trim();
   return [dirname(found), process.env["PATH"]].join(delimiter);
