@@ -6,9 +6,9 @@ export default {
   roots: ["<rootDir>/packages", "<rootDir>/apps", "<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
   modulePathIgnorePatterns: ["/dist/"],
-  globalSetup: "<rootDir>/test/support/global-setup.ts",
-  globalTeardown: "<rootDir>/test/support/global-teardown.ts",
   testTimeout: 60_000,
+  // Each file has servers of its own, and many wait more than they work.
+  maxWorkers: 2,
   // Of the tests that say that they may run side by side.
   maxConcurrency: 2,
 };

@@ -5,8 +5,8 @@ import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createReplication, type Replicated } from "@calendly-worker/core/redis/replication";
 import { createdBody, newInvitee } from "../support/bookings.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis, silent } from "../support/shared-redis.ts";
 import { until } from "../support/until.ts";
 
 // What it costs to lose less: deliveries taken a second and the time for one, with each setting of Redis, in turns and in

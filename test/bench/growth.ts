@@ -14,8 +14,8 @@ import { createAdmission } from "../../apps/worker/src/admit.ts";
 import { createFold, type Fold } from "../../apps/worker/src/fold.ts";
 import { createUnfinished } from "../../apps/worker/src/unfinished.ts";
 import { canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { startRedis } from "../support/redis-server.ts";
-import { connectRedis, silent } from "../support/shared-redis.ts";
 
 // What it costs to fold a fact and to commit it, with few bookings in Redis and with many, in turns and in one run. A
 // ratio near 1 says that the cost does not grow with what is stored.

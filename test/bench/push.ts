@@ -7,9 +7,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createApiClient } from "../support/api-client.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { anOutcome, append } from "../support/outcome-stream.ts";
 import { startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -5,11 +5,11 @@ import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulat
 import type { Variables } from "../support/app-process.ts";
 import { clockAhead } from "../support/clock-ahead.ts";
 import { startCluster } from "../support/cluster.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { jobCount } from "../support/job-count.ts";
 import { buildPreviousRelease } from "../support/previous-release.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { startSentinels } from "../support/sentinels.ts";
-import { connectRedis, silent } from "../support/shared-redis.ts";
 import { startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";

@@ -3,8 +3,8 @@ import { disconnect } from "@calendly-worker/core/redis/connect";
 import { connectSimulator, type SimulatorClient } from "../simulator/control-client.ts";
 import { DEMO_TOKEN } from "../simulator/simulator.ts";
 import { type AppProcess, startNode } from "../support/app-process.ts";
+import { assertEmpty, connectRedis, removeOurKeys, silent } from "../support/connect-redis.ts";
 import { startRedis } from "../support/redis-server.ts";
-import { assertEmpty, connectRedis, removeOurKeys, silent } from "../support/shared-redis.ts";
 import { type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

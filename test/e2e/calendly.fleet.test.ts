@@ -7,8 +7,8 @@ import { createShards } from "@calendly-worker/core/redis/keys";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import { type AppProcess, startNode } from "../support/app-process.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis, silent } from "../support/shared-redis.ts";
 import { bodyOf, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

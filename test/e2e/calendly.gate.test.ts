@@ -3,8 +3,8 @@ import type { ApiGate, Entry, Priority } from "@calendly-worker/core/calendly/ga
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 
 let server: RedisServer;
 let redis: Redis;

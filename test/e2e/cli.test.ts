@@ -2,8 +2,8 @@ import { disconnect } from "@calendly-worker/core/redis/connect";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import { runCommand } from "../support/cli.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 
 const SIGNING_KEY = "test-signing-key-not-a-secret";
 const URL_BASE = "https://hooks.example.org";

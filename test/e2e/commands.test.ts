@@ -10,9 +10,9 @@ import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulat
 import type { AppProcess, Variables } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { runCommand, startCommand } from "../support/cli.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { type Ingest, type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -2,9 +2,9 @@ import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, groupDeadLettersKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { runCommand } from "../support/cli.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { anOutcome, append, install } from "../support/outcome-stream.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 
 // What a person does with destinations and groups of consumers. No worker runs.
 

@@ -10,9 +10,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { runCommand } from "../support/cli.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { anOutcome, append } from "../support/outcome-stream.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

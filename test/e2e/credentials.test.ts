@@ -4,9 +4,9 @@ import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { METRICS_TOKEN, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -3,9 +3,9 @@ import { describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, startSimulator } from "../simulator/simulator.ts";
 import { expectEveryLogRight, idsOfLogs } from "../support/account-logs.ts";
 import type { Variables } from "../support/app-process.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { SIGNING_KEY } from "../support/deliveries.ts";
 import { startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { openOutcomeLog, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -2,8 +2,8 @@ import { connect } from "node:net";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { type AppProcess, startNode } from "../support/app-process.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { until } from "../support/until.ts";
 
 const MAIN = new URL("../demo/main.ts", import.meta.url).pathname;

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type Simulator, startSimulator } from "../simulator/simulator.ts";
 import { expectEveryLogRight, idsOfLogs } from "../support/account-logs.ts";
 import type { Variables } from "../support/app-process.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import {
   type GuideCommand,
   hasAllLines,
@@ -19,7 +20,6 @@ import {
   runInBash,
 } from "../support/guide.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { type OutcomeLog, openOutcomeLog } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

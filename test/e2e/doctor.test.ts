@@ -10,9 +10,9 @@ import type { Subscription } from "../simulator/subscriptions.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { runCommand } from "../support/cli.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { type Ingest, METRICS_TOKEN, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

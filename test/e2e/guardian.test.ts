@@ -6,9 +6,9 @@ import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { Subscription } from "../simulator/subscriptions.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { SIGNING_KEY } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -8,8 +8,9 @@ import { createShards } from "@calendly-worker/core/redis/keys";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
-import { connectRedis, sharedRedisUrl } from "../support/shared-redis.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, startIngest } from "../support/stack.ts";
 
 const SECONDARY_KEY = "second-signing-key-not-a-secret";
@@ -18,19 +19,22 @@ const now = () => Math.floor(Date.now() / 1_000);
 
 let ingest: Ingest;
 let deferring: Ingest;
+let server: RedisServer;
 let redis: Redis;
 
 beforeAll(async () => {
-  redis = await connectRedis(sharedRedisUrl());
+  server = await startRedis();
+  redis = await connectRedis(server.url);
   const keys = { CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY: SECONDARY_KEY };
-  ingest = await startIngest(sharedRedisUrl(), keys);
-  deferring = await startIngest(sharedRedisUrl(), { CALENDLY_WEBHOOK_LATE_DELIVERIES: "defer" });
+  ingest = await startIngest(server.url, keys);
+  deferring = await startIngest(server.url, { CALENDLY_WEBHOOK_LATE_DELIVERIES: "defer" });
   await Promise.all([ingest.untilLogged("ready for deliveries"), deferring.untilLogged("ready for deliveries")]);
 });
 
 afterAll(async () => {
   disconnect(redis);
   await Promise.all([ingest?.end(), deferring?.end()]);
+  await server?.stop();
 });
 
 /** Data of the jobs that a queue holds for an invitee, whatever their state. */

@@ -4,9 +4,17 @@ import { MOST_CONNECTIONS } from "@calendly-worker/core/lifecycle/http-server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver, signatureHeader } from "../support/deliveries.ts";
-import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, startIngest, WEBHOOK_PATH } from "../support/stack.ts";
 import { until } from "../support/until.ts";
+
+let server: RedisServer;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(async () => {
+  await server?.stop();
+});
 
 const sockets: Socket[] = [];
 afterEach(() => {
@@ -53,7 +61,7 @@ function delivery() {
 describe("what a stranger can send", () => {
   let ingest: Ingest;
   beforeAll(async () => {
-    ingest = await startIngest(sharedRedisUrl());
+    ingest = await startIngest(server.url);
     await ingest.untilLogged("ready for deliveries");
   });
   afterAll(async () => {
@@ -103,7 +111,7 @@ describe("what a stranger can send", () => {
 });
 
 test("whoever holds thousands of connections open keeps no delivery out: the oldest that wait are given up", async () => {
-  const ingest = await startIngest(sharedRedisUrl());
+  const ingest = await startIngest(server.url);
   await ingest.untilLogged("ready for deliveries");
   const oldest = open(ingest);
   oldest.write("GET /livez HTTP/1.1\r\nHost: x\r\n");
@@ -126,7 +134,7 @@ test("whoever holds thousands of connections open keeps no delivery out: the old
 
 describe("an ingest that is told to stop", () => {
   const start = async (deadlineSeconds: number) => {
-    const ingest = await startIngest(sharedRedisUrl(), {
+    const ingest = await startIngest(server.url, {
       SHUTDOWN_DEADLINE: String(deadlineSeconds),
       LOG_LEVEL: "debug",
     });

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, signatureHeader } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { type Ingest, startIngest } from "../support/stack.ts";
 
 const FIXTURES = new URL("../fixtures/deliveries/", import.meta.url);

@@ -3,9 +3,9 @@ import { METRICS, type MetricSpec } from "@calendly-worker/core/telemetry/metric
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { type AppProcess, startApp } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { METRICS_TOKEN, openOutcomeLog, scrape, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";

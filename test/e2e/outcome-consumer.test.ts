@@ -15,9 +15,9 @@ import { createGroupShard, readDeadLetters, readGroups } from "@calendly-worker/
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { trimOutcomes } from "../../apps/worker/src/jobs/trim-outcomes.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { anOutcome, append, install } from "../support/outcome-stream.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { until } from "../support/until.ts";
 
 const DAY_MS = 86_400_000;

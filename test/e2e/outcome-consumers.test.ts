@@ -6,9 +6,9 @@ import { createShards, groupLeaseKey, outcomeStreamKey, type Shards } from "@cal
 import { readGroups } from "@calendly-worker/core/store/outcome-groups";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { createRandom } from "../simulator/random.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { anOutcome, append, install } from "../support/outcome-stream.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { until } from "../support/until.ts";
 
 // Consumers in processes of their own, killed and frozen.

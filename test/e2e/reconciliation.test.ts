@@ -13,10 +13,10 @@ import { NOTHING as NOTHING_LOOKED } from "../../apps/worker/src/sweep.ts";
 import type { Invitee } from "../simulator/meetings.ts";
 import { DEMO_TOKEN, type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
 import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis, silent } from "../support/shared-redis.ts";
 import { bodyOf, type OutcomeLog, openOutcomeLog, scrape, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -2,9 +2,9 @@ import { disconnect } from "@calendly-worker/core/redis/connect";
 import { createShards, queuePrefix } from "@calendly-worker/core/redis/keys";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createdBody, newInvitee } from "../support/bookings.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { type Ingest, startIngest } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -5,8 +5,8 @@ import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulat
 import { expectEveryLogRight, idsOfLogs } from "../support/account-logs.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
 import { runCommand, startCommand } from "../support/cli.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { type Ingest, type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { createRandom } from "../simulator/random.ts";
 import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess } from "../support/app-process.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { anOutcome, append } from "../support/outcome-stream.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis } from "../support/shared-redis.ts";
 import { startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

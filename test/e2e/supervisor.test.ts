@@ -4,9 +4,9 @@ import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { type Restarts, supervise } from "../../apps/supervisor/src/supervise.ts";
 import { type AppProcess, startApp, type Variables } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
+import { silent } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
-import { silent } from "../support/shared-redis.ts";
 import { WEBHOOK_PATH } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -1,15 +1,17 @@
 import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
-import { sharedRedisUrl } from "../support/shared-redis.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
+let server: RedisServer;
 let stack: StackWithCalendly;
 let day = 0;
 
 beforeAll(async () => {
-  stack = await startStackWithCalendly(sharedRedisUrl(), 4101, {
+  server = await startRedis();
+  stack = await startStackWithCalendly(server.url, 4101, {
     CALENDLY_MISSING_HALF_GRACE: "1",
     CALENDLY_CONFERENCE_LINK_INTERVAL: "1",
   });
@@ -17,6 +19,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stack?.stop();
+  await server?.stop();
 });
 
 // Each test has a day of its own, so that nobody's hosts are booked twice by another.

@@ -7,19 +7,23 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
 import type { AppProcess } from "../support/app-process.ts";
 import { canceledBody, createdBody, type Invitee, newInvitee } from "../support/bookings.ts";
+import { silent } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
-import { sharedRedisUrl, silent } from "../support/shared-redis.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Stack, startStack, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
+let server: RedisServer;
 let stack: Stack;
 
 beforeAll(async () => {
-  stack = await startStack(sharedRedisUrl());
+  server = await startRedis();
+  stack = await startStack(server.url);
 });
 
 afterAll(async () => {
   await stack?.stop();
+  await server?.stop();
 });
 
 const send = async (...bodies: string[]) => {
@@ -210,7 +214,7 @@ describe("a rescheduled booking", () => {
 describe("several workers racing for the same bookings", () => {
   const racers: AppProcess[] = [];
   beforeAll(async () => {
-    racers.push(...Array.from({ length: 3 }, () => startWorker(sharedRedisUrl())));
+    racers.push(...Array.from({ length: 3 }, () => startWorker(server.url)));
     await Promise.all(racers.map((racer) => racer.untilLogged("taking jobs")));
   });
   afterAll(async () => {

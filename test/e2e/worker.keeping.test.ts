@@ -11,9 +11,9 @@ import { findMissingHalf } from "../../apps/worker/src/jobs/find-missing-half.ts
 import { lookAfterUnfinished } from "../../apps/worker/src/jobs/look-after-unfinished.ts";
 import { createUnfinished } from "../../apps/worker/src/unfinished.ts";
 import { DEMO_TOKEN } from "../simulator/simulator.ts";
+import { silent } from "../support/connect-redis.ts";
 import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { silent } from "../support/shared-redis.ts";
 import { type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
 
 const DAY_MS = 86_400_000;

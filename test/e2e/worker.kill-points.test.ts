@@ -11,10 +11,10 @@ import { createRandom } from "../simulator/random.ts";
 import { type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis, silent } from "../support/shared-redis.ts";
 import { bodyOf, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

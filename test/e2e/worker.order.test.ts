@@ -18,10 +18,10 @@ import { openConflicts as namesOfOpen } from "../chaos/ledger.ts";
 import { createRandom } from "../simulator/random.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { jobCount } from "../support/job-count.ts";
 import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { connectRedis, silent } from "../support/shared-redis.ts";
 import { startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -5,7 +5,7 @@ import type { Priority } from "@calendly-worker/core/calendly/gate";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { tokenDied } from "@calendly-worker/core/store/token-died";
-import { connectRedis, silent } from "./shared-redis.ts";
+import { connectRedis, silent } from "./connect-redis.ts";
 
 // A process that asks Calendly for the current user so many times, and puts a call that meets no budget back for later,
 // as jobs are. Prints how long each call waited, in ms, as JSON.

@@ -1,7 +1,7 @@
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { Redis } from "ioredis";
+import { connectRedis } from "./connect-redis.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
-import { connectRedis } from "./shared-redis.ts";
 import { until } from "./until.ts";
 
 /** Three primaries with a third of the slots each, and a replica for each. */

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { createOutcomeConsumer } from "@calendly-worker/core/outcomes";
 import { disconnect } from "@calendly-worker/core/redis/connect";
-import { connectRedis } from "./shared-redis.ts";
+import { connectRedis } from "./connect-redis.ts";
 
 // A consumer in a process of its own, for tests that kill and freeze it. What it handles is written to the list `handled`
 // as "<booking> <outcome> <consumer>" before it is acknowledged.

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { disconnect } from "@calendly-worker/core/redis/connect";
+import { connectRedis } from "./connect-redis.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
-import { connectRedis } from "./shared-redis.ts";
 import { until } from "./until.ts";
 
 /** Three Sentinels, and a replica that they make the primary when the first one is gone. */

@@ -5,8 +5,8 @@ import { createShards } from "@calendly-worker/core/redis/keys";
 import type { Happening } from "../simulator/account.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import { type AppProcess, startApp, type Variables } from "./app-process.ts";
+import { connectRedis } from "./connect-redis.ts";
 import { deliver, SIGNING_KEY } from "./deliveries.ts";
-import { connectRedis } from "./shared-redis.ts";
 import { until } from "./until.ts";
 
 /** An address that refuses every connection: the API of those who ask nothing. */

@@ -18,13 +18,6 @@ export async function connectRedis(url: string): Promise<Redis> {
   return redis;
 }
 
-/** The Redis that tests share. They leave what others wrote alone: it must not be flushed. */
-export function sharedRedisUrl(): string {
-  const url = process.env["TEST_REDIS_URL"];
-  if (!url) throw new Error("TEST_REDIS_URL is not set: run the tests with `npm test`");
-  return url;
-}
-
 /** Refuses a Redis that holds anything: it might be somebody's. */
 export async function assertEmpty(url: string): Promise<void> {
   const redis = await connectRedis(url);
