@@ -1,5 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
-import { STEADY_FAULTS, slopeOf } from "./soak.ts";
+import { describeWith } from "../support/tools.ts";
+import { STEADY_FAULTS, slopeOf, soak } from "./soak.ts";
+
+const SEED = Number(process.env["SOAK_SEED"] ?? Math.floor(Date.now() / 86_400_000));
 
 describe("what a soak reports", () => {
   test("a heap that grows has a slope above its noise", () => {
@@ -21,4 +24,35 @@ describe("what a soak reports", () => {
     expect(names.length).toBeGreaterThan(12);
     expect(names.filter((name) => /^(ingest|workers).*(kill|SIGTERM)/.test(name))).toEqual([]);
   });
+});
+
+// The short form of `pnpm soak`, with a seed of its own each day. What heaps do shows only after longer.
+describeWith("faketime", "three minutes under load, hurt every twenty seconds", () => {
+  test("nothing is lost or told twice, nobody is let in, and nothing stays beyond its retention", async () => {
+    const { ledger, faults, forgedAndAccepted, afterRetention, samples } = await soak({
+      seed: SEED,
+      minutes: 3,
+      deliveriesPerSecond: 100,
+      calmMs: 17_000,
+      faultMs: 3_000,
+      ages: true,
+      onSample: () => {},
+      onProgress: () => {},
+    });
+    const { acknowledged, lost, doubled, wrong } = ledger;
+    process.stdout.write(
+      `${JSON.stringify({ seed: SEED, acknowledged, faults, last: samples.at(-1), afterRetention })}\n`,
+    );
+    expect({ seed: SEED, lost, doubled, wrong, forgedAndAccepted }).toEqual({
+      ...{ seed: SEED, lost: [], doubled: [], wrong: [] },
+      forgedAndAccepted: 0,
+    });
+    expect(afterRetention?.left).toEqual([]);
+    // Less would show nothing.
+    expect(acknowledged).toBeGreaterThan(3_000);
+    expect(Object.keys(faults).length).toBeGreaterThan(3);
+    expect(afterRetention?.before.keys).toBeGreaterThan(3_000);
+    // Those of an installation, and of the few bookings that came after.
+    expect(afterRetention?.after.keys).toBeLessThan(1_000);
+  }, 900_000);
 });
