@@ -34,6 +34,20 @@ export const SAFEGUARDS: readonly Safeguard[] = [
     test: { file: "test/e2e/redis.outage.test.ts", name: "frozen: many deliveries at once" },
   },
   {
+    name: "200 only after the replicas have it, where that is asked for",
+    file: `${CORE}/redis/replication.ts`,
+    code: "if (reached >= replicas) return;",
+    without: "if (reached >= 0) return;",
+    test: { file: "test/e2e/replication.test.ts", name: "what the replica has not got" },
+  },
+  {
+    name: "room for a delivery among thousands of connections",
+    file: `${CORE}/lifecycle/http-server.ts`,
+    code: "if (sockets.size > MOST_CONNECTIONS) giveUpOldest();",
+    without: "if (sockets.size > MOST_CONNECTIONS * 9) giveUpOldest();",
+    test: { file: "test/e2e/ingest.connections.test.ts", name: "whoever holds thousands of connections" },
+  },
+  {
     name: "deduplication",
     file: `${CORE}/queues/producer.ts`,
     code: "const deduplication = { id: contract.identity(data), ttl: deduplicationMs };",
