@@ -62,6 +62,8 @@ export interface Slope {
 const SAMPLE_MS = 2_000;
 /** Tight, so that garbage is collected often and what is left of it can be seen; any tighter, and nothing else is done. */
 const SMALL_HEAP = ["--max-semi-space-size=8", "--max-old-space-size=300"];
+/** With `appendfsync always` a job mostly waits for the disk, and what faults have left is to be caught up with. */
+const VARIABLES = { WORKER_CONCURRENCY: "40" };
 const SETTLE_MS = 900_000;
 
 /** One that leaves the ingest and the first worker alive, so that their memory tells something. */
@@ -90,7 +92,7 @@ export const STEADY_FAULTS: readonly Fault[] = [
 /** Hurts an installation again and again for so long, in an order that the seed says. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { seed, minutes, deliveriesPerSecond, calmMs, faultMs, ages, onSample, onProgress } = options;
-  const installation = await startInstallation({ seed, nodeOptions: SMALL_HEAP });
+  const installation = await startInstallation({ seed, nodeOptions: SMALL_HEAP, variables: VARIABLES });
   const atStart = await holdingOf(installation);
   const { redis, shards, simulator } = installation;
   const samples: Sample[] = [];
