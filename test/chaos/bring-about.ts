@@ -3,6 +3,7 @@ import type { Faults as CalendlyFaults } from "../simulator/faults.ts";
 import { jobCount } from "../support/job-count.ts";
 import { until } from "../support/until.ts";
 import type { Installation, Release } from "./installation.ts";
+import type { Role } from "./role.ts";
 
 /**
  * Hurts an installation. Resolves when that is over; what it gives is called once all is settled, and throws where what
@@ -10,14 +11,18 @@ import type { Installation, Release } from "./installation.ts";
  */
 export type BringAbout = (installation: Installation, ms: number) => Promise<(() => void | Promise<void>) | undefined>;
 
+/** On a machine that has other things to do as well. */
+const PATIENCE = { deadlineMs: 60_000, everyMs: 50 };
+
 export function expectThat(isSo: boolean, what: string): void {
   if (!isSo) throw new Error(`expected that ${what}`);
 }
 
 /** The ingest says by itself that it takes nothing now. */
 export async function untilNotReady({ webhookUrl }: Installation): Promise<void> {
-  const isNotReady = async () => (await fetch(new URL("/readyz", webhookUrl)).catch(() => undefined))?.status === 503;
-  await until("the ingest says that it is not ready", isNotReady);
+  const ask = () => fetch(new URL("/readyz", webhookUrl), { signal: AbortSignal.timeout(5_000) });
+  const isNotReady = async () => (await ask().catch(() => undefined))?.status === 503;
+  await until("the ingest says that it is not ready", isNotReady, PATIENCE);
 }
 
 export const ended =
@@ -27,9 +32,10 @@ export const ended =
     for (let round = 0; round < 2; round++) {
       const before = chosen.map((role) => role.now());
       await Promise.all(chosen.map((role) => role.end(signal)));
-      await until("each is started again", () => chosen.every((role, index) => role.now() !== before[index]));
-      const ready = roles.includes("ingest") ? ingest.now().untilLogged("ready for deliveries") : undefined;
-      const taking = roles.includes("workers") ? workers.map((role) => role.now().untilLogged("taking jobs")) : [];
+      await until("each is started again", () => chosen.every((role, index) => role.now() !== before[index]), PATIENCE);
+      const said = (what: string) => (role: Role) => role.now().untilLogged(what, PATIENCE.deadlineMs);
+      const ready = roles.includes("ingest") ? said("ready for deliveries")(ingest) : undefined;
+      const taking = roles.includes("workers") ? workers.map(said("taking jobs")) : [];
       await Promise.all([ready, ...taking]);
       await pause(ms / 4);
     }
@@ -59,7 +65,7 @@ export const failOver =
     const before = await portOf(redis);
     await (how === "killed" ? server.kill() : server.freeze());
     const isElsewhere = async () => (await portOf(redis)) !== before;
-    await until("another one is the primary", isElsewhere, { deadlineMs: 40_000, everyMs: 200 });
+    await until("another one is the primary", isElsewhere, PATIENCE);
     await pause(ms / 2);
     await (how === "killed" ? server.restart() : server.thaw());
     return async () => expectThat((await portOf(redis)) !== before, "the new primary stayed it");
@@ -79,7 +85,7 @@ export async function firstPrimaryKilled({ server, redis, shards }: Installation
   expectThat(before === server.port, `the first shard is on port ${server.port}, not ${before}`);
   await server.kill();
   const isElsewhere = async () => (await portOfKey(redis, key).catch(() => before)) !== before;
-  await until("another one has its keys", isElsewhere, { deadlineMs: 40_000, everyMs: 200 });
+  await until("another one has its keys", isElsewhere, PATIENCE);
   await pause(ms / 2);
   await server.restart();
 }
@@ -101,7 +107,7 @@ export const deployed =
     const { redis, shards, ingest, workers } = installation;
     const before = [ingest, ...workers].map((role) => role.now());
     for (const worker of workers) worker.freeze();
-    await until("jobs wait", async () => (await jobCount(redis, shards.first, "deliveries")) > 50);
+    await until("jobs wait", async () => (await jobCount(redis, shards.first, "deliveries")) > 50, PATIENCE);
     await pause(ms / 2);
     await installation.deploy(release);
     return async () => {

@@ -29,7 +29,7 @@ describe("what a soak reports", () => {
 // The short form of `pnpm soak`, with a seed of its own each day. What heaps do shows only after longer.
 describeWith("faketime", "three minutes under load, hurt every twenty seconds", () => {
   test("nothing is lost or told twice, nobody is let in, and nothing stays beyond its retention", async () => {
-    const { ledger, faults, forgedAndAccepted, afterRetention, samples } = await soak({
+    const { ledger, problems, faults, forgedAndAccepted, afterRetention, samples } = await soak({
       seed: SEED,
       minutes: 3,
       deliveriesPerSecond: 100,
@@ -47,6 +47,7 @@ describeWith("faketime", "three minutes under load, hurt every twenty seconds", 
       ...{ seed: SEED, lost: [], doubled: [], wrong: [] },
       forgedAndAccepted: 0,
     });
+    expect(problems).toEqual([]);
     expect(afterRetention?.left).toEqual([]);
     // Less would show nothing.
     expect(acknowledged).toBeGreaterThan(3_000);

@@ -19,7 +19,7 @@ export interface SoakOptions {
   /** Whether to look in the end at what is left when all is past its retention; needs `faketime`. */
   readonly ages: boolean;
   readonly onSample: (sample: Sample) => void;
-  /** Is told what is done when the load is over. */
+  /** Is told what is done when the load is over, and of what goes otherwise before. */
   readonly onProgress: (what: string) => void;
 }
 
@@ -40,6 +40,8 @@ export interface Sample {
 
 export interface SoakReport {
   readonly ledger: Ledger;
+  /** Faults that could not be brought about, or whose own assertion did not hold, with what the apps said last. */
+  readonly problems: readonly string[];
   readonly faults: Readonly<Record<string, number>>;
   readonly forgedAndAccepted: number;
   readonly samples: readonly Sample[];
@@ -72,7 +74,7 @@ const SECOND_WORKER_KILLED: Fault = {
   async bringAbout({ workers: [, second] }) {
     const before = second.now();
     await second.end("SIGKILL");
-    await until("it is started again", () => second.now() !== before);
+    await until("it is started again", () => second.now() !== before, { deadlineMs: 60_000 });
     return undefined;
   },
 };
@@ -97,6 +99,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { redis, shards, simulator } = installation;
   const samples: Sample[] = [];
   const counts: Record<string, number> = {};
+  const problems: string[] = [];
   const startedAt = performance.now();
   const elapsed = () => (performance.now() - startedAt) / 60_000;
   const stopping = new AbortController();
@@ -118,11 +121,16 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     while (elapsed() < minutes) {
       await pause(calmMs);
       const fault = random.pick(STEADY_FAULTS);
-      const verify = await fault.bringAbout(installation, faultMs).catch((error: Error) => {
-        throw new Error(`${fault.name}: ${error.message}`, { cause: error });
-      });
-      await verify?.();
       counts[fault.name] = (counts[fault.name] ?? 0) + 1;
+      try {
+        const verify = await fault.bringAbout(installation, faultMs);
+        await verify?.();
+      } catch (error) {
+        // What has been shown by then is not thrown away.
+        const tail = installation.output().split("\n").slice(-20).join("\n");
+        problems.push(`minute ${elapsed().toFixed(1)}, ${fault.name}: ${(error as Error).message}\n${tail}`);
+        onProgress(`a fault went otherwise: ${fault.name}: ${(error as Error).message}`);
+      }
     }
     onProgress("waiting until everything is acknowledged and worked on");
     await load.finish(SETTLE_MS);
@@ -138,6 +146,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
     if (ages) onProgress("letting ten years pass");
     return {
       ledger,
+      problems,
       faults: counts,
       forgedAndAccepted: load.forged().accepted,
       samples,
