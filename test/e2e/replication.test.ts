@@ -42,21 +42,23 @@ async function waitingAtTheReplica(): Promise<number> {
 const readiness = async () => (await fetch(`${ingest.baseUrl}/readyz`)).status;
 
 test("what is acknowledged is at the replica by then, however many come at once", async () => {
+  const before = await waitingAtTheReplica();
   const answers = await Promise.all(
     Array.from({ length: AT_ONCE }, () => deliver(ingest.webhookUrl, createdBody(newInvitee()))),
   );
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
-  expect(await waitingAtTheReplica()).toBe(AT_ONCE);
+  expect(await waitingAtTheReplica()).toBe(before + AT_ONCE);
   expect(await readiness()).toBe(200);
 });
 
 test("what the replica has not got is answered 503 in time, repeats and what nobody can read too", async () => {
   const body = createdBody(newInvitee());
+  const before = await waitingAtTheReplica();
   replica.freeze();
   const from = performance.now();
-  const first = await deliver(ingest.webhookUrl, body);
+  const answer = await deliver(ingest.webhookUrl, body);
   expect(performance.now() - from).toBeLessThan(2_000);
-  expect(first).toMatchObject({ status: 503, body: { error: { code: "queue_unavailable" } } });
+  expect(answer).toMatchObject({ status: 503, body: { error: { code: "queue_unavailable" } } });
   // Redis has both by now, and would take a repeat for one without writing anything of it.
   expect((await deliver(ingest.webhookUrl, body)).status).toBe(503);
   expect((await deliver(ingest.webhookUrl, UNREADABLE)).status).toBe(503);
@@ -71,6 +73,6 @@ test("what the replica has not got is answered 503 in time, repeats and what nob
   });
   expect(again.body).toMatchObject({ status: "duplicate" });
   expect((await deliver(ingest.webhookUrl, UNREADABLE)).body).toMatchObject({ status: "quarantined" });
-  expect(await waitingAtTheReplica()).toBe(AT_ONCE + 1);
+  expect(await waitingAtTheReplica()).toBe(before + 1);
   expect(await readiness()).toBe(200);
 });
