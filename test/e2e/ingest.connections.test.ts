@@ -133,9 +133,10 @@ test("whoever holds thousands of connections open keeps no delivery out: the old
 });
 
 describe("an ingest that is told to stop", () => {
-  const start = async (deadlineSeconds: number) => {
+  const start = async (deadlineSeconds: number, delaySeconds = 0) => {
     const ingest = await startIngest(server.url, {
       SHUTDOWN_DEADLINE: String(deadlineSeconds),
+      SHUTDOWN_DELAY: String(delaySeconds),
       LOG_LEVEL: "debug",
     });
     await ingest.untilLogged("ready for deliveries");
@@ -186,6 +187,16 @@ describe("an ingest that is told to stop", () => {
     expect(performance.now() - from).toBeLessThan(8_000);
     expect(await ingest.exited).toEqual({ code: 0, signal: null });
     expect(connection.received()).toBe("");
+  });
+
+  test("is not ready and takes deliveries all the same for as long as it was given to", async () => {
+    const ingest = await start(20, 2);
+    const from = performance.now();
+    ingest.signal("SIGTERM");
+    await until("it is not ready", async () => (await fetch(`${ingest.baseUrl}/readyz`)).status === 503);
+    expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(200);
+    expect(await ingest.exited).toEqual({ code: 0, signal: null });
+    expect(performance.now() - from).toBeGreaterThan(2_000);
   });
 
   test("cuts off a client that never finishes, at its deadline", async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
 import { createVerifier, type SigningKey } from "@calendly-worker/core/calendly/signature";
 import { scopeOf } from "@calendly-worker/core/config/scope";
@@ -119,5 +120,8 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   });
   await keyCoverage.accept(fingerprints);
   intake.open();
+  // The newest, so that all else is still open: a proxy that goes by the health check sends nothing any more when it is over.
+  const delayMs = config.SHUTDOWN_DELAY * 1_000;
+  if (delayMs > 0) lifecycle.own("delay", delayMs, (ms) => pause(ms));
   log.info({ signingKeys: keys.map(({ name }) => name) }, "ready for deliveries");
 });

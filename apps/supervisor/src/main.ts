@@ -11,7 +11,7 @@ const GRACE_MS = 10_000;
 
 const config = loadBoth();
 const log = createLogger({ app: "supervisor", level: config.LOG_LEVEL, format: config.LOG_FORMAT });
-const stopDeadlineMs = config.SHUTDOWN_DEADLINE * 1_000 + GRACE_MS;
+const stopDeadlineMs = (config.SHUTDOWN_DELAY + config.SHUTDOWN_DEADLINE) * 1_000 + GRACE_MS;
 /** Does nothing unless tracing is switched on. */
 const TRACING = import.meta.resolve("@calendly-worker/core/telemetry/start-tracing");
 const programs = ["ingest", "worker"].map((name) => ({

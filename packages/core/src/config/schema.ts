@@ -331,6 +331,13 @@ export const variables = {
     description:
       "Time without beginning a job, while one waits, a place is free and Redis answers others, after which a worker takes itself for deaf and ends, to be replaced.",
   },
+  SHUTDOWN_DELAY: {
+    ...wholeNumber(0, 600),
+    default: "0",
+    unit: "s",
+    description:
+      "Time after the signal to stop in which an ingest is not ready any more and still takes deliveries, for a proxy to find out before connections are refused.",
+  },
   SHUTDOWN_DEADLINE: {
     ...wholeNumber(1, 3_600),
     default: "20",

@@ -46,7 +46,7 @@ export async function runApp<A extends App>(
       process.exit(EXIT.failed);
     }
     stoppingSince = performance.now();
-    const deadlineMs = config.SHUTDOWN_DEADLINE * 1_000 + CLOSING_MS;
+    const deadlineMs = (config.SHUTDOWN_DELAY + config.SHUTDOWN_DEADLINE) * 1_000 + CLOSING_MS;
     setTimeout(() => {
       log.error({ deadlineMs }, "did not stop in time, leaving at once");
       process.exit(EXIT.failed);
