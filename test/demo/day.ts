@@ -1,6 +1,7 @@
 import { canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver, signatureHeader } from "../support/deliveries.ts";
-import { type Installation, SIGNING_KEY } from "./installation.ts";
+import { SIGNING_KEY } from "./installation.ts";
+import type { Played } from "./watch-day.ts";
 
 /** A delivery as it is shown: what it was, whom it was about, and what it was answered. */
 export interface Delivery {
@@ -30,7 +31,7 @@ const person = (name: string, timezone: string) => ({
 const HOUR = 3_600;
 
 /** Plays the day, scene by scene; each is over when Calendly has its answers. */
-export async function* playDay({ simulator, webhookUrl }: Installation): AsyncGenerator<Scene> {
+export async function* playDay({ simulator, webhookUrl }: Pick<Played, "simulator" | "webhookUrl">): AsyncGenerator<Scene> {
   let seen = 0;
   async function scene(title: string, expected: { answers: string[]; outcomes: string[] }): Promise<Scene> {
     await simulator.settled();

@@ -1,10 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
-import { until } from "../support/until.ts";
-import { answerOf, playDay } from "./day.ts";
+import { answerOf } from "./day.ts";
 import { type Installation, startInstallation } from "./installation.ts";
-import { say, sayDelivery, sayOutcome, sayOutcomeTable, sayTitle } from "./print.ts";
+import { say, sayDelivery, sayOutcome } from "./print.ts";
+import { watchDay } from "./watch-day.ts";
 
 const HELP = `A day at Calendly, played against the real ingest, Redis and worker.
 
@@ -49,7 +48,11 @@ async function main(): Promise<number> {
   say("Starting a Redis, the Calendly simulator, the ingest and a worker …");
   const installation = await startInstallation();
   try {
-    const problems = await watchDay(installation);
+    say("\nDeliveries (→) with their answers, and the outcomes (⇐) that follow");
+    const problems = await watchDay(
+      { ...installation, isWorkedOff: (accepted) => installation.jobsDone() >= accepted },
+      stopping.signal,
+    );
     if (stopping.signal.aborted) return 0;
     say(
       problems.length === 0
@@ -63,41 +66,6 @@ async function main(): Promise<number> {
     say("\nStopping …");
     await installation.stop();
   }
-}
-
-/** Plays and shows the day; gives what did not go as it must. */
-async function watchDay(installation: Installation): Promise<string[]> {
-  const problems: string[] = [];
-  const expected: string[] = [];
-  let accepted = 0;
-  let shown: readonly OutcomeEvent[] = [];
-
-  say("\nDeliveries (→) with their answers, and the outcomes (⇐) that follow");
-  for await (const { title, deliveries, expectedAnswers, expectedOutcomes } of playDay(installation)) {
-    if (stopping.signal.aborted) return problems;
-    sayTitle(title);
-    for (const delivery of deliveries) sayDelivery(delivery);
-    const answers = deliveries.map(({ answer }) => answer);
-    if (answers.join() !== expectedAnswers.join())
-      problems.push(`  ${title}: answered ${answers.join()}, not ${expectedAnswers.join()}`);
-    accepted += answers.filter((answer) => answer.endsWith("accepted")).length;
-    expected.push(...expectedOutcomes);
-    await installation.outcomes
-      .untilThere(expectedOutcomes, 10_000)
-      .catch((error: Error) => problems.push(`  ${title}: ${error.message}`));
-    const events = await installation.outcomes.all();
-    for (const event of events.slice(shown.length)) sayOutcome(event);
-    shown = events;
-  }
-
-  // Only when every job has ended can it be said that nothing else came out.
-  await until("every accepted delivery is worked off", () => installation.jobsDone() >= accepted);
-  shown = await installation.outcomes.all();
-  sayOutcomeTable(shown);
-  const ids = shown.map(({ id }) => id);
-  if (ids.join() !== expected.join())
-    problems.push(`  outcomes ${ids.join(", ")}`, `  instead of ${expected.join(", ")}`);
-  return problems;
 }
 
 /** Shows what else happens until Ctrl-C. */

@@ -11,7 +11,7 @@ export function renderEnvExample(): string {
     const setting = spec.requiredBy ? `${name}=` : `#${name}=${spec.default ?? ""}`;
     return `# ${spec.description}\n# ${facts.join(" ")}\n${setting}\n`;
   });
-  return `# Made by \`pnpm generate\` from packages/core/src/config/schema.ts. Copy to .env and fill in.\n# A secret can also stand in a file: NAME_FILE is its path then, in place of NAME.\n\n${blocks.join("\n")}`;
+  return `# Made by \`pnpm generate\` from packages/core/src/config/schema.ts. Copy to .env and fill in.\n# A secret can also stand in a file: NAME_FILE is its path then, in place of NAME.\n\n# What \`docker compose up\` starts. Add tls for a proxy with a certificate, and monitoring. Of no use to anything else.\nCOMPOSE_PROFILES=production\n\n${blocks.join("\n")}`;
 }
 
 /** The README's table of variables, as GitHub-flavoured Markdown. */
