@@ -112,12 +112,13 @@ ENTRYPOINT ["node", "--enable-source-maps", "apps/cli/dist/main.js"]
 CMD ["--help"]
 
 # Calendly, simulated, and the day that is played on it. Code of the tests, which is in no other image; Node runs it as it
-# is. It needs of packages what the worker needs, and stands where the worker's links to them fit.
+# is. It needs no more packages than the worker and the core, and stands where their links to them fit.
 FROM runtime AS demo
 LABEL org.opencontainers.image.title="calendly-worker demo" \
   org.opencontainers.image.description="A simulated Calendly, and a day that is played on it. No part of an installation."
 COPY --from=worker-packages /app/node_modules node_modules
 COPY --from=worker-packages /app/packages packages
+COPY --from=worker-packages /app/packages/core/node_modules apps/demo/node_modules
 COPY --from=worker-packages /app/apps/worker/node_modules apps/demo/node_modules
 COPY --from=build /app/packages/core/dist packages/core/dist
 COPY test/package.json apps/demo/
