@@ -30,7 +30,9 @@ const redis = await connectRedis(redisUrl);
 try {
   // The same bookings a second time would be conflicts with those of the first.
   if ((await client.attempts()).length > 0) {
-    say("The day has been played here before, or something was booked by hand: take the demo down and bring it up again.");
+    say(
+      "The day has been played here before, or something was booked by hand: take the demo down and bring it up again.",
+    );
     process.exitCode = EXIT_PLAYED_BEFORE;
   } else {
     say("Deliveries (→) with their answers, and the outcomes (⇐) that follow");

@@ -31,7 +31,10 @@ const person = (name: string, timezone: string) => ({
 const HOUR = 3_600;
 
 /** Plays the day, scene by scene; each is over when Calendly has its answers. */
-export async function* playDay({ simulator, webhookUrl }: Pick<Played, "simulator" | "webhookUrl">): AsyncGenerator<Scene> {
+export async function* playDay({
+  simulator,
+  webhookUrl,
+}: Pick<Played, "simulator" | "webhookUrl">): AsyncGenerator<Scene> {
   let seen = 0;
   async function scene(title: string, expected: { answers: string[]; outcomes: string[] }): Promise<Scene> {
     await simulator.settled();
