@@ -34,8 +34,8 @@ export const INVARIANTS: Readonly<Record<string, Invariant>> = {
     workloads(manifests).flatMap((workload) => {
       const { app, container, pod } = workload;
       const seconds = container["lifecycle"]?.preStop?.sleep?.seconds ?? 0;
-      const needed =
-        seconds + Number(environmentOf(manifests, workload, "all")["SHUTDOWN_DEADLINE"]) + CLOSING_MS / 1_000;
+      const { SHUTDOWN_DELAY: delay = 0, SHUTDOWN_DEADLINE: deadline } = environmentOf(manifests, workload, "all");
+      const needed = seconds + Number(delay) + Number(deadline) + CLOSING_MS / 1_000;
       return [
         ...(pod["terminationGracePeriodSeconds"] > needed ? [] : [`${app}: is killed before ${needed} s are over`]),
         // Endpoints are taken away while the pod is told to stop, and not before.

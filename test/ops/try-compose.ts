@@ -25,7 +25,7 @@ const READY: Readonly<Record<string, string>> = { ingest: "ready for deliveries"
 const DEMO = { signingKey: "demo-signing-key-not-a-secret", opsToken: "demo-ops-token-not-a-secret" };
 /** What must be in no image of an installation. */
 const FOREIGN =
-  /^(bin\/|usr\/bin\/)?(sh|bash|npm|npx|apt-get)$|^app\/(test|apps\/demo|apps\/[a-z]+\/src)\/|\/(typescript|jest|@jest|@types|fast-check|puppeteer-core)(@[^/]*)?\/$|^app\/(apps|packages)\/[^/]+\/dist\/.*\.test\.js$/;
+  /^(bin\/|usr\/(local\/)?bin\/)?(sh|bash|npm|npx|apt-get)$|^app\/(test|apps\/demo)\/|^app\/(apps|packages)\/[^/]+\/src\/|^app\/(apps|packages)\/.*\/dist\/.*\.test\.js$|^app\/node_modules\/\.pnpm\/(typescript|jest|@jest\+[^/@]+|@types\+[^/@]+|fast-check|puppeteer-core)@/;
 
 const { values } = parseArgs({
   options: {
