@@ -60,7 +60,7 @@ RUN ["node", "--version"]
 WORKDIR /app
 # The user `node`, as a number, so that whoever asks for another user than root can see that it is one.
 USER 1000:1000
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=
 LABEL org.opencontainers.image.vendor="calendly-worker" \
   org.opencontainers.image.licenses="UNLICENSED" \
