@@ -29,6 +29,8 @@ export async function listen(
     (request, response) => {
       answering.add(response);
       response.once("close", () => answering.delete(response));
+      // One that is kept alive is as old as what it said last.
+      if (sockets.delete(request.socket)) sockets.add(request.socket);
       if (closing) response.shouldKeepAlive = false;
       handler(request, response);
     },
@@ -39,9 +41,12 @@ export async function listen(
     if (sockets.size > MOST_CONNECTIONS) giveUpOldest();
   });
 
-  /** Not the newest, which may be Calendly's: a delivery takes milliseconds, and is not among the oldest that wait. */
+  /**
+   * Not the newest, which may be Calendly's: a delivery takes milliseconds, and is not among the oldest that wait. Whoever
+   * has not sent all of a request has still to be waited for; one that is here is answered.
+   */
   function giveUpOldest(): void {
-    const busy = new Set([...answering].map(({ socket }) => socket));
+    const busy = new Set([...answering].filter(({ req }) => req.complete).map(({ socket }) => socket));
     for (const socket of sockets) {
       if (busy.has(socket)) continue;
       sockets.delete(socket);
