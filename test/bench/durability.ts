@@ -63,8 +63,7 @@ async function round({ producer, replicated, perSecond, ms }: Store): Promise<vo
       const from = performance.now();
       const { identity } = readDelivery(Buffer.from(body));
       const data = { identity, body, receivedAt: new Date().toISOString(), origin: "webhook" } as const;
-      await producer.enqueue(shard, "invitee.created", data);
-      await replicated(shard);
+      await replicated(shard, () => producer.enqueue(shard, "invitee.created", data));
       ms.push(performance.now() - from);
     }
   }

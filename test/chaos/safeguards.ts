@@ -36,9 +36,16 @@ export const SAFEGUARDS: readonly Safeguard[] = [
   {
     name: "200 only after the replicas have it, where that is asked for",
     file: `${CORE}/redis/replication.ts`,
-    code: "if (reached >= replicas) return;",
-    without: "if (reached >= 0) return;",
+    code: "if (reached >= replicas) return result;",
+    without: "if (reached >= 0) return result;",
     test: { file: "test/e2e/replication.test.ts", name: "what the replica has not got" },
+  },
+  {
+    name: "no other primary's replicas speak for it",
+    file: `${CORE}/redis/replication.ts`,
+    code: "if (primaryFor(shard) !== primary || losses.get(primary) !== lossesBefore) {",
+    without: "if (primaryFor(shard) !== primary && losses.get(primary) !== lossesBefore) {",
+    test: { file: "test/e2e/replication.test.ts", name: "what only a primary that was replaced has" },
   },
   {
     name: "room for a delivery among thousands of connections",

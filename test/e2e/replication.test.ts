@@ -6,6 +6,7 @@ import { connectRedis } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, startIngest } from "../support/stack.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
 const { first } = createShards(1);
@@ -18,10 +19,7 @@ let ingest: Ingest;
 
 beforeAll(async () => {
   primary = await startRedis();
-  replica = await startRedis({ settings: ["--replicaof", "127.0.0.1", String(primary.port)] });
-  const redis = await connectRedis(primary.url);
-  await until("the replica has all", async () => /slave0:.*state=online/.test(await redis.info("replication")));
-  disconnect(redis);
+  replica = await startReplica(primary);
   ingest = await startIngest(primary.url, { REDIS_WAIT_REPLICAS: "1" });
   await ingest.untilLogged("ready for deliveries");
 });
@@ -32,8 +30,20 @@ afterAll(async () => {
   await primary?.stop();
 });
 
-async function waitingAtTheReplica(): Promise<number> {
-  const redis = await connectRedis(replica.url);
+async function startReplica(of: RedisServer): Promise<RedisServer> {
+  const server = await startRedis({ settings: ["--replicaof", "127.0.0.1", String(of.port)] });
+  await untilFollowed(of);
+  return server;
+}
+
+async function untilFollowed({ url }: RedisServer): Promise<void> {
+  const redis = await connectRedis(url);
+  await until("a replica has all", async () => /slave\d+:.*state=online/.test(await redis.info("replication")));
+  disconnect(redis);
+}
+
+async function waitingAt({ url }: RedisServer): Promise<number> {
+  const redis = await connectRedis(url);
   const count = await redis.llen(`${queuePrefix(first, "deliveries")}wait`);
   disconnect(redis);
   return count;
@@ -42,18 +52,18 @@ async function waitingAtTheReplica(): Promise<number> {
 const readiness = async () => (await fetch(`${ingest.baseUrl}/readyz`)).status;
 
 test("what is acknowledged is at the replica by then, however many come at once", async () => {
-  const before = await waitingAtTheReplica();
+  const before = await waitingAt(replica);
   const answers = await Promise.all(
     Array.from({ length: AT_ONCE }, () => deliver(ingest.webhookUrl, createdBody(newInvitee()))),
   );
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
-  expect(await waitingAtTheReplica()).toBe(before + AT_ONCE);
+  expect(await waitingAt(replica)).toBe(before + AT_ONCE);
   expect(await readiness()).toBe(200);
 });
 
 test("what the replica has not got is answered 503 in time, repeats and what nobody can read too", async () => {
   const body = createdBody(newInvitee());
-  const before = await waitingAtTheReplica();
+  const before = await waitingAt(replica);
   replica.freeze();
   const from = performance.now();
   const answer = await deliver(ingest.webhookUrl, body);
@@ -73,6 +83,38 @@ test("what the replica has not got is answered 503 in time, repeats and what nob
   });
   expect(again.body).toMatchObject({ status: "duplicate" });
   expect((await deliver(ingest.webhookUrl, UNREADABLE)).body).toMatchObject({ status: "quarantined" });
-  expect(await waitingAtTheReplica()).toBe(before + 1);
+  expect(await waitingAt(replica)).toBe(before + 1);
   expect(await readiness()).toBe(200);
+});
+
+test("what only a primary that was replaced has is not acknowledged on the word of its successor's replicas", async () => {
+  const old = await startRedis();
+  const successor = await startReplica(old);
+  const another = await startReplica(old);
+  const proxy = await startTcpProxy(old.port);
+  const led = await startIngest(`redis://127.0.0.1:${proxy.port}`, { REDIS_WAIT_REPLICAS: "1" });
+  await led.untilLogged("ready for deliveries");
+
+  // As Sentinels do it: the replicas are turned round first, then connections to the old one are closed.
+  const [first, second] = [await connectRedis(successor.url), await connectRedis(another.url)];
+  await first.replicaof("NO", "ONE");
+  await second.replicaof("127.0.0.1", successor.port);
+  await untilFollowed(successor);
+  const body = createdBody(newInvitee());
+  const answering = deliver(led.webhookUrl, body);
+  await until("the old one has the delivery", async () => (await waitingAt(old)) === 1, { everyMs: 5 });
+  proxy.leadTo(successor.port);
+
+  expect((await answering).status).toBe(503);
+  expect(await waitingAt(successor)).toBe(0);
+  const again = await until("the successor takes it", async () => {
+    const answer = await deliver(led.webhookUrl, body);
+    return answer.status === 200 && answer;
+  });
+  expect(again.body).toMatchObject({ status: "accepted" });
+  expect(await waitingAt(another)).toBe(1);
+  for (const redis of [first, second]) disconnect(redis);
+  await led.end();
+  await proxy.close();
+  for (const server of [another, successor, old]) await server.stop();
 });

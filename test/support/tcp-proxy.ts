@@ -22,6 +22,8 @@ export interface TcpProxy {
   cutInAnswers(): void;
   /** Says on every open connection, to the client, that nothing more will come, and leaves it open. */
   halfClose(): void;
+  /** From now on, connections lead to another server; those that are open are closed. */
+  leadTo(targetPort: number): void;
   /** How many connections were cut so far. */
   cuts(): number;
   close(): Promise<void>;
@@ -40,7 +42,8 @@ interface Connection {
   readonly underWay: { readonly data: Buffer; readonly arrivesAt: number }[];
 }
 
-export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+export async function startTcpProxy(firstTargetPort: number): Promise<TcpProxy> {
+  let targetPort = firstTargetPort;
   const connections = new Set<Connection>();
   let trap: { readonly bytes: string; readonly when: "before" | "after"; readonly sprung: () => void } | undefined;
   let delayMs = 0;
@@ -136,6 +139,10 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     },
     halfClose() {
       for (const { client } of connections) client.end();
+    },
+    leadTo(port) {
+      targetPort = port;
+      for (const { client } of connections) client.destroy();
     },
     cuts: () => cuts,
     async close() {

@@ -49,12 +49,8 @@ export function createIntake(ports: {
   }
 
   /** Nothing is acknowledged that a fail-over could lose where that is not wanted. */
-  async function kept<T>(shard: Shard, writing: Promise<T>): Promise<T> {
-    const keeping = writing.then(async (result) => {
-      await replicated(shard);
-      return result;
-    });
-    return await withinDeadline(deadlineMs, keeping);
+  async function kept<T>(shard: Shard, write: () => Promise<T>): Promise<T> {
+    return await withinDeadline(deadlineMs, replicated(shard, write));
   }
 
   return {
@@ -64,20 +60,22 @@ export function createIntake(ports: {
 
     async enqueue({ identity, job, fact }, { body, signedWith, generation }) {
       const shard = shards.of(subjectOf(fact));
-      const adding = opened().deliveries.enqueue(shard, job, {
+      const { deliveries } = opened();
+      const data = {
         identity,
         body: Buffer.from(body).toString("utf8"),
         receivedAt: now().toISOString(),
         signedWith,
         origin: "webhook",
         ...(generation === undefined ? {} : { generation }),
-      });
-      return await kept(shard, adding);
+      } as const;
+      return await kept(shard, () => deliveries.enqueue(shard, job, data));
     },
 
     async quarantine({ identity, reason, problems }, { body, signedWith }) {
       const entry = { id: identity, reason, problems, receivedAt: now().toISOString(), signedWith, body };
-      await kept(shards.first, opened().quarantine.keep(entry));
+      const { quarantine } = opened();
+      await kept(shards.first, () => quarantine.keep(entry));
     },
 
     async hint({ identity, invitee: { fields }, inviteeId }, signedAt, { signedWith, generation = "" }) {
@@ -93,7 +91,7 @@ export function createIntake(ports: {
         await late.enqueue(shard, "invitee.late", data);
         return "kept";
       }
-      return await kept(shard, keep());
+      return await kept(shard, keep);
     },
 
     isOpen: () => stores !== undefined,

@@ -84,7 +84,7 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
       !lifecycle.signal.aborted &&
       intake.isOpen() &&
       (await fitness.isFit(REDIS_DEADLINE_MS)) &&
-      (await soon(replicated(shards.first).then(() => true))) &&
+      (await soon(replicated(shards.first, async () => true))) &&
       (await soon(keyCoverage.isComplete())),
     log,
   });

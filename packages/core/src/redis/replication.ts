@@ -1,12 +1,13 @@
+import type { Redis as Single } from "ioredis";
 import { RedisUnavailableError } from "./deadline.ts";
 import { replicationMarkKey, type Shard } from "./keys.ts";
 import { primaryOf, type Redis } from "./nodes.ts";
 
 /**
- * Resolves when the replicas that were asked for have all that has been written to the shard so far; rejects with a
- * RedisUnavailableError where fewer of them have it in time.
+ * Writes to the shard, and gives the result when the replicas that were asked for have it; rejects with a
+ * RedisUnavailableError where fewer of them have it in time, or where another primary may have answered for them.
  */
-export type Replicated = (shard: Shard) => Promise<void>;
+export type Replicated = <T>(shard: Shard, write: () => Promise<T>) => Promise<T>;
 
 const MARK_TTL_MS = 60_000;
 
@@ -20,12 +21,22 @@ export function createReplication(ports: {
   readonly timeoutMs: number;
 }): Replicated {
   const { redis, replicas, timeoutMs } = ports;
-  if (replicas === 0) return async () => {};
+  if (replicas === 0) return async (_, write) => await write();
   const waits = new Map<Shard, () => Promise<number>>();
+  const losses = new WeakMap<Single, number>();
 
-  async function wait(shard: Shard): Promise<number> {
+  function primaryFor(shard: Shard): Single {
     const primary = primaryOf(redis, shard.tag);
     if (primary === undefined) throw new RedisUnavailableError("no node of the cluster is known to have the shard");
+    if (!losses.has(primary)) {
+      losses.set(primary, 0);
+      primary.on("close", () => losses.set(primary, (losses.get(primary) ?? 0) + 1));
+    }
+    return primary;
+  }
+
+  async function wait(shard: Shard): Promise<number> {
+    const primary = primaryFor(shard);
     // WAIT looks at what its own connection wrote last. A repeat that wrote nothing would not be held, although what it
     // repeats came by another connection and may be on its way still.
     const [, reached] = await Promise.all([
@@ -35,14 +46,22 @@ export function createReplication(ports: {
     return reached;
   }
 
-  return async (shard) => {
+  return async (shard, write) => {
+    const primary = primaryFor(shard);
+    const lossesBefore = losses.get(primary);
+    const result = await write();
     let waitInTurn = waits.get(shard);
     if (waitInTurn === undefined) {
       waitInTurn = inTurns(() => wait(shard));
       waits.set(shard, waitInTurn);
     }
     const reached = await waitInTurn();
-    if (reached >= replicas) return;
+    // ioredis sends what was not answered again where its next connection leads: to a new primary, whose replicas say
+    // nothing of what the old one was given.
+    if (primaryFor(shard) !== primary || losses.get(primary) !== lossesBefore) {
+      throw new RedisUnavailableError("the connection was lost before the replicas were known to have it");
+    }
+    if (reached >= replicas) return result;
     const what = `${reached} of ${replicas} replicas have it after ${timeoutMs} ms, see REDIS_WAIT_REPLICAS`;
     throw new RedisUnavailableError(what);
   };
