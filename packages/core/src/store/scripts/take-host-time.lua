@@ -43,7 +43,10 @@ for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0
   redis.call('ZREM', times, old)
   redis.call('HDEL', bookings, old)
   for other in partners_of(old) do
-    redis.call('HINCRBY', partners, ':pairs', -redis.call('HDEL', told, name_of(old, other)))
+    -- Both of a pair may be dropped, the one after the other. To Redis, -0 is no number.
+    if redis.call('HDEL', told, name_of(old, other)) == 1 then
+      redis.call('HINCRBY', partners, ':pairs', -1)
+    end
   end
   redis.call('HDEL', partners, old)
 end

@@ -1,0 +1,71 @@
+import type { TakenTime } from "@calendly-worker/core/bookings/conflicts";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards, hostPairsKey, hostPartnersKey } from "@calendly-worker/core/redis/keys";
+import { createHostTimes, type HostTimes } from "@calendly-worker/core/store/host-times";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { connectRedis } from "../support/connect-redis.ts";
+import { type RedisServer, startRedis } from "../support/redis-server.ts";
+
+const HOST = "https://api.calendly.com/users/";
+const shards = createShards(1);
+
+let server: RedisServer;
+let redis: Redis;
+let hostTimes: HostTimes;
+let now = Date.parse("2030-01-01T00:00:00Z");
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+  hostTimes = createHostTimes({
+    redis,
+    shards,
+    retentionDays: 90,
+    now: () => now,
+    publishFrom: () => 0,
+    alternativesTo: async () => null,
+  });
+});
+
+afterAll(async () => {
+  disconnect(redis);
+  await server?.stop();
+});
+
+/** Tells what a booking takes of a host's time: an hour from `start` on, or nothing; gives the ids of what follows. */
+async function take(host: string, bookingId: string, version: number, start?: string): Promise<string[]> {
+  const eventUri = `https://api.calendly.com/scheduled_events/${bookingId}`;
+  const end = start === undefined ? "" : new Date(Date.parse(start) + 3_600_000).toISOString();
+  const taken: TakenTime | undefined =
+    start === undefined
+      ? undefined
+      : {
+          bookingId,
+          version,
+          eventUri,
+          inviteeUri: `${eventUri}/invitees/${bookingId}`,
+          since: "2029-12-01T00:00:00Z",
+          start,
+          end,
+          busy: { [HOST + host]: { start, end } },
+        };
+  const outcomes = await hostTimes.take({
+    bookingId,
+    version,
+    hosts: [HOST + host],
+    taken,
+    changedAt: "2029-12-02T00:00:00Z",
+    origin: "webhook",
+  });
+  return outcomes.map(({ id }) => id);
+}
+
+test("two bookings that were in conflict are dropped together once their time is over", async () => {
+  now = Date.parse("2030-01-01T00:00:00Z");
+  await take("DROPPED", "A", 1, "2030-01-02T10:00:00Z");
+  expect(await take("DROPPED", "B", 1, "2030-01-02T10:30:00Z")).toEqual(["A+B.conflict.2030-01-02T10:30:00Z.detected"]);
+  now = Date.parse("2030-06-01T00:00:00Z");
+  await take("DROPPED", "C", 1, "2030-06-02T10:00:00Z");
+  expect(await redis.hlen(hostPairsKey(shards.first, "DROPPED"))).toBe(0);
+  expect(await redis.hgetall(hostPartnersKey(shards.first, "DROPPED"))).toEqual({ ":pairs": "0" });
+});
