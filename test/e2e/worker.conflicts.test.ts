@@ -69,3 +69,45 @@ test("two bookings that were in conflict are dropped together once their time is
   expect(await redis.hlen(hostPairsKey(shards.first, "DROPPED"))).toBe(0);
   expect(await redis.hgetall(hostPartnersKey(shards.first, "DROPPED"))).toEqual({ ":pairs": "0" });
 });
+
+/** What the release before does: it knows nothing of the index of pairs. */
+async function asReleaseBefore(host: string, work: () => Promise<void>): Promise<void> {
+  const key = hostPartnersKey(shards.first, host);
+  const index = await redis.dumpBuffer(key);
+  await work();
+  await redis.restore(key, 0, index, "REPLACE");
+}
+
+/** A host of whom the release before has dropped one pair, and told of another. */
+async function rolledBackAndForth(host: string): Promise<void> {
+  now = Date.parse("2030-01-01T00:00:00Z");
+  await take(host, "A", 1, "2030-01-02T10:00:00Z");
+  expect(await take(host, "B", 1, "2030-01-02T10:30:00Z")).toEqual(["A+B.conflict.2030-01-02T10:30:00Z.detected"]);
+  now = Date.parse("2030-06-01T00:00:00Z");
+  await asReleaseBefore(host, async () => {
+    await take(host, "C", 1, "2030-06-02T10:00:00Z");
+    expect(await take(host, "D", 1, "2030-06-02T10:30:00Z")).toEqual(["C+D.conflict.2030-06-02T10:30:00Z.detected"]);
+  });
+  expect(await redis.hkeys(hostPairsKey(shards.first, host))).toEqual(["C+D"]);
+}
+
+test("a conflict that the release before has told is resolved, though it has dropped another one", async () => {
+  await rolledBackAndForth("CANCELED");
+  expect(await take("CANCELED", "D", 2)).toEqual(["C+D.conflict.2030-06-02T10:30:00Z.resolved"]);
+});
+
+test("such a conflict that begins at another time by now is resolved, and told anew", async () => {
+  await rolledBackAndForth("MOVED");
+  expect(await take("MOVED", "D", 2, "2030-06-02T10:15:00Z")).toEqual([
+    "C+D.conflict.2030-06-02T10:30:00Z.resolved",
+    "C+D.conflict.2030-06-02T10:15:00Z.detected",
+  ]);
+});
+
+test("a pair of which one is dropped is dropped, whoever has told of it", async () => {
+  await rolledBackAndForth("FORGOTTEN");
+  now = Date.parse("2031-01-01T00:00:00Z");
+  await take("FORGOTTEN", "E", 1, "2031-01-02T10:00:00Z");
+  await take("FORGOTTEN", "F", 1, "2031-01-02T10:30:00Z");
+  expect(await redis.hkeys(hostPairsKey(shards.first, "FORGOTTEN"))).toEqual(["E+F"]);
+});

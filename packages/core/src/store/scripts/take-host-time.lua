@@ -22,14 +22,17 @@ local function partners_of(one)
   return string.gmatch(redis.call('HGET', partners, one) or '', '%S+')
 end
 
--- Pairs that the release before has told of, or dropped, are not written down with their bookings.
-local count = redis.call('HLEN', told)
-if count ~= tonumber(redis.call('HGET', partners, ':pairs') or '0') then
-  local others = {}
+local function write_partners()
+  local others, count = {}, 0
   for _, name in ipairs(redis.call('HKEYS', told)) do
     local a, b = string.match(name, '^(.-)%+(.+)$')
-    others[a] = (others[a] or '') .. b .. ' '
-    others[b] = (others[b] or '') .. a .. ' '
+    if redis.call('HEXISTS', bookings, a) == 1 and redis.call('HEXISTS', bookings, b) == 1 then
+      others[a] = (others[a] or '') .. b .. ' '
+      others[b] = (others[b] or '') .. a .. ' '
+      count = count + 1
+    else
+      redis.call('HDEL', told, name)
+    end
   end
   redis.call('DEL', partners)
   redis.call('HSET', partners, ':pairs', count)
@@ -38,7 +41,42 @@ if count ~= tonumber(redis.call('HGET', partners, ':pairs') or '0') then
   end
 end
 
+-- Who else takes some of the time.
+local function neighbours_of(one, from, to)
+  local found = {}
+  local earliest = from - redis.call('HGET', bookings, ':longest')
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', times, '(' .. earliest, '(' .. to)) do
+    local detail = cjson.decode(redis.call('HGET', bookings, other))
+    if other ~= one and detail['end'] > tonumber(from) then
+      found[#found + 1] = { id = other, taken = detail.taken }
+    end
+  end
+  return found
+end
+
+-- Where the release before has told of as many pairs as it has dropped, their number says nothing. What is open overlaps.
+local function mend_partners(one, neighbours)
+  local is_partner = {}
+  for other in partners_of(one) do
+    is_partner[other] = true
+  end
+  for _, other in ipairs(neighbours) do
+    if not is_partner[other.id] and redis.call('HEXISTS', told, name_of(one, other.id)) == 1 then
+      return write_partners()
+    end
+  end
+end
+
+-- Pairs that the release before has told of, or dropped, are not written down with their bookings.
+if redis.call('HLEN', told) ~= tonumber(redis.call('HGET', partners, ':pairs') or '0') then
+  write_partners()
+end
+
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 20)) do
+  local dropped = cjson.decode(redis.call('HGET', bookings, old) or '{}')
+  if dropped.start then
+    mend_partners(old, neighbours_of(old, dropped.start, dropped['end']))
+  end
   redis.call('ZREM', expiry, old)
   redis.call('ZREM', times, old)
   redis.call('HDEL', bookings, old)
@@ -52,7 +90,8 @@ for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0
 end
 
 local known = redis.call('HGET', bookings, id)
-if known and cjson.decode(known).version > tonumber(version) then
+local before = known and cjson.decode(known) or {}
+if known and before.version > tonumber(version) then
   return false
 end
 
@@ -70,22 +109,24 @@ else
 end
 redis.call('HSET', bookings, id, cjson.encode(entry))
 redis.call('ZADD', expiry, expires_at, id)
+
+local overlapping = {}
+if taken ~= '' then
+  local neighbours = neighbours_of(id, busy_from, busy_to)
+  mend_partners(id, neighbours)
+  for i, other in ipairs(neighbours) do
+    overlapping[i] = other.taken
+  end
+end
+if before.start then
+  mend_partners(id, neighbours_of(id, before.start, before['end']))
+end
+
 for _, key in ipairs({ times, bookings, told, partners, expiry }) do
   if redis.call('PTTL', key) == -1 then
     redis.call('PEXPIREAT', key, expires_at)
   else
     redis.call('PEXPIREAT', key, expires_at, 'GT')
-  end
-end
-
-local overlapping = {}
-if taken ~= '' then
-  local earliest = busy_from - redis.call('HGET', bookings, ':longest')
-  for _, other in ipairs(redis.call('ZRANGEBYSCORE', times, '(' .. earliest, '(' .. busy_to)) do
-    local detail = cjson.decode(redis.call('HGET', bookings, other))
-    if other ~= id and detail['end'] > tonumber(busy_from) then
-      overlapping[#overlapping + 1] = detail.taken
-    end
   end
 end
 
