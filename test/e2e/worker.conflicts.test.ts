@@ -1,6 +1,6 @@
 import type { TakenTime } from "@calendly-worker/core/bookings/conflicts";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards, hostPairsKey, hostPartnersKey } from "@calendly-worker/core/redis/keys";
+import { createShards, hostBookingsKey, hostPairsKey, hostPartnersKey } from "@calendly-worker/core/redis/keys";
 import { createHostTimes, type HostTimes } from "@calendly-worker/core/store/host-times";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { connectRedis } from "../support/connect-redis.ts";
@@ -59,6 +59,16 @@ async function take(host: string, bookingId: string, version: number, start?: st
   });
   return outcomes.map(({ id }) => id);
 }
+
+test("what is told of a host's last conflict does not outlive what the host has", async () => {
+  now = Date.parse("2030-01-01T00:00:00Z");
+  await take("LAST", "A", 1, "2030-01-02T10:00:00Z");
+  await take("LAST", "B", 1, "2030-01-02T10:30:00Z");
+  const end = await redis.pexpiretime(hostBookingsKey(shards.first, "LAST"));
+  expect(end).toBeGreaterThan(now);
+  for (const key of [hostPairsKey, hostPartnersKey])
+    expect(await redis.pexpiretime(key(shards.first, "LAST"))).toBe(end);
+});
 
 test("two bookings that were in conflict are dropped together once their time is over", async () => {
   now = Date.parse("2030-01-01T00:00:00Z");

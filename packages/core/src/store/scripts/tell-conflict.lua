@@ -34,6 +34,15 @@ if redis.call('HSET', told, pair, state) == 1 then
     redis.call('HSET', partners, one, (redis.call('HGET', partners, one) or '') .. other .. ' ')
   end
 end
+-- The first pair of a host makes both keys, and nothing else of the host may be written after it.
+local ends = redis.call('PEXPIRETIME', bookings)
+if ends > 0 then
+  for _, key in ipairs({ told, partners }) do
+    if redis.call('PTTL', key) == -1 then
+      redis.call('PEXPIREAT', key, ends)
+    end
+  end
+end
 redis.call('ZREMRANGEBYSCORE', open, '-inf', now)
 if open_until == '' then
   redis.call('ZREM', open, member)
