@@ -9,6 +9,8 @@ export interface TcpProxy {
    * server has answered them but before the client hears of it. Resolves when that has happened.
    */
   holdAt(bytes: string, when: "before" | "after"): Promise<void>;
+  /** Lets what `holdAt` stopped before it reached the server go on. */
+  letGo(): void;
   /**
    * From now on, what comes on the connections that are open goes nowhere, as if the other machine were gone: on all, or
    * on those on which the client has sent these bytes.
@@ -46,6 +48,7 @@ export async function startTcpProxy(firstTargetPort: number): Promise<TcpProxy> 
   let targetPort = firstTargetPort;
   const connections = new Set<Connection>();
   let trap: { readonly bytes: string; readonly when: "before" | "after"; readonly sprung: () => void } | undefined;
+  let held: (() => void) | undefined;
   let delayMs = 0;
   let bytesPerMs = Infinity;
   let cuts = 0;
@@ -73,6 +76,10 @@ export async function startTcpProxy(firstTargetPort: number): Promise<TcpProxy> 
         trap = undefined;
         if (when === "before") {
           client.pause();
+          held = () => {
+            target.write(data);
+            client.resume();
+          };
           sprung();
           return;
         }
@@ -125,6 +132,10 @@ export async function startTcpProxy(firstTargetPort: number): Promise<TcpProxy> 
       new Promise((resolve) => {
         trap = { bytes, when, sprung: resolve };
       }),
+    letGo() {
+      held?.();
+      held = undefined;
+    },
     swallow(bytes = "") {
       for (const connection of connections) connection.isSwallowed ||= connection.sent.includes(bytes);
     },

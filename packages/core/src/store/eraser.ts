@@ -55,6 +55,13 @@ const eraseBooking = defineScript({
   reply: (raw) => raw === 1,
 });
 
+const retellOutcomes = defineScript({
+  name: "retell-outcomes",
+  keys: ["outcomes"],
+  args: ["subject", "seen", "count"],
+  reply: (raw) => raw === 1,
+});
+
 export function createEraser(ports: {
   readonly redis: Redis;
   readonly shards: Shards;
@@ -184,14 +191,18 @@ export function createEraser(ports: {
   async function eraseOutcomes(email: string): Promise<number> {
     let count = 0;
     for (const shard of shards.all) {
-      const entries = await outcomesIn(shard);
-      const naming = entries.filter(({ text }) => mentions(text, email));
-      const own = naming.filter(({ event }) => isOf(event, email));
-      for (const { streamId } of own) count += await redis.xdel(outcomeStreamKey(shard), streamId);
-      const others = new Set(naming.filter((entry) => !own.includes(entry)).map(({ event }) => event.subject));
-      for (const subject of others) {
-        const log = entries.filter(({ event }) => event.subject === subject);
-        await tellAgain(shard, log.slice(log.findIndex((entry) => naming.includes(entry))), email);
+      for (let isDone = false; !isDone; ) {
+        const entries = await outcomesIn(shard);
+        const naming = entries.filter(({ text }) => mentions(text, email));
+        const own = naming.filter(({ event }) => isOf(event, email));
+        for (const { streamId } of own) count += await redis.xdel(outcomeStreamKey(shard), streamId);
+        const others = new Set(naming.filter((entry) => !own.includes(entry)).map(({ event }) => event.subject));
+        isDone = true;
+        for (const subject of others) {
+          const log = entries.filter(({ event }) => event.subject === subject);
+          const named = log.slice(log.findIndex((entry) => naming.includes(entry)));
+          if (!(await tellAgain(shard, named, entries.at(-1)?.streamId ?? "0", email))) isDone = false;
+        }
       }
     }
     return count;
@@ -199,16 +210,14 @@ export function createEraser(ports: {
 
   /**
    * An entry of a stream cannot be changed: the others' outcomes are told again without the person, under the same ids
-   * and with all that followed them, so that their order stays.
+   * and with all that followed them, so that their order stays. False where something came in between.
    */
-  async function tellAgain(shard: Shard, log: readonly StoredOutcome[], email: string): Promise<void> {
-    const stream = outcomeStreamKey(shard);
-    const step = redis.multi();
-    for (const { event } of log) {
-      const { id, type, subject } = event;
-      step.xadd(stream, "*", "id", id, "type", type, "subject", subject, "event", JSON.stringify(redact(event, email)));
-    }
-    await step.xdel(stream, ...log.map(({ streamId }) => streamId)).exec();
+  async function tellAgain(shard: Shard, log: readonly StoredOutcome[], seen: string, email: string): Promise<boolean> {
+    const [subject = ""] = log.map(({ event }) => event.subject);
+    return await retellOutcomes(redis, { outcomes: outcomeStreamKey(shard) }, { subject, seen, count: log.length }, [
+      ...log.map(({ streamId }) => streamId),
+      ...log.flatMap(({ event }) => [event.id, event.type, JSON.stringify(redact(event, email))]),
+    ]);
   }
 
   async function outcomesIn(shard: Shard): Promise<StoredOutcome[]> {
