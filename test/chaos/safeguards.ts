@@ -50,8 +50,8 @@ export const SAFEGUARDS: readonly Safeguard[] = [
   {
     name: "room for a delivery among thousands of connections",
     file: `${CORE}/lifecycle/http-server.ts`,
-    code: "if (sockets.size > MOST_CONNECTIONS) giveUpOldest();",
-    without: "if (sockets.size > MOST_CONNECTIONS * 9) giveUpOldest();",
+    code: "if (sockets.size > most) giveUpOldest();",
+    without: "if (sockets.size > most * 9) giveUpOldest();",
     test: { file: "test/e2e/ingest.connections.test.ts", name: "whoever holds thousands of connections" },
   },
   {

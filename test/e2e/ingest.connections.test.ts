@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { MOST_CONNECTIONS } from "@calendly-worker/core/lifecycle/http-server";
+import { listen, MOST_CONNECTIONS } from "@calendly-worker/core/lifecycle/http-server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver, signatureHeader } from "../support/deliveries.ts";
@@ -141,6 +141,21 @@ test.each([
     await ingest.end();
   },
 );
+
+test("whoever does not take their answer is given up as well", async () => {
+  const answer = Buffer.alloc(32 * 1_048_576);
+  const server = await listen((_, res) => res.end(answer), { host: "127.0.0.1", port: 0, most: 3 });
+  const greedy = Array.from({ length: 3 }, () => connect(Number(new URL(server.url).port), "127.0.0.1").pause());
+  sockets.push(...greedy);
+  for (const socket of greedy) {
+    socket.on("error", () => {});
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    await once(socket, "readable");
+  }
+  const { status } = await fetch(server.url);
+  expect(status).toBe(200);
+  await server.close(0);
+});
 
 describe("an ingest that is told to stop", () => {
   const start = async (deadlineSeconds: number, delaySeconds = 0) => {

@@ -18,7 +18,7 @@ const UNFINISHED_REQUEST_MS = 1_000;
 /** Starts listening. Port 0 takes a free one. Rejects with a message that says which address could not be had. */
 export async function listen(
   handler: RequestListener,
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port, most = MOST_CONNECTIONS }: { readonly host: string; readonly port: number; readonly most?: number },
 ): Promise<HttpServer> {
   const answering = new Set<ServerResponse>();
   const sockets = new Set<Socket>();
@@ -38,15 +38,17 @@ export async function listen(
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    if (sockets.size > MOST_CONNECTIONS) giveUpOldest();
+    if (sockets.size > most) giveUpOldest();
   });
 
   /**
    * Not the newest, which may be Calendly's: a delivery takes milliseconds, and is not among the oldest that wait. Whoever
-   * has not sent all of a request has still to be waited for; one that is here is answered.
+   * has not sent all of a request, or does not take its answer, waits; only what is being worked on is spared.
    */
   function giveUpOldest(): void {
-    const busy = new Set([...answering].filter(({ req }) => req.complete).map(({ socket }) => socket));
+    const busy = new Set(
+      [...answering].filter(({ req, writableEnded }) => req.complete && !writableEnded).map(({ socket }) => socket),
+    );
     for (const socket of sockets) {
       if (busy.has(socket)) continue;
       sockets.delete(socket);
