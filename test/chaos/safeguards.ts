@@ -78,7 +78,7 @@ export const SAFEGUARDS: readonly Safeguard[] = [
   {
     name: "fencing of a host's time by the booking's version",
     file: `${CORE}/store/scripts/take-host-time.lua`,
-    code: "if known and cjson.decode(known).version > tonumber(version) then",
+    code: "if known and before.version > tonumber(version) then",
     without: "if false then",
     test: { file: "test/e2e/worker.order.test.ts", name: "200 histories" },
   },
