@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -169,7 +169,12 @@ export function createProject(name: string, environment: Environment) {
     },
     logs: async (service: string) => await logsOf((await find(service))?.name ?? service),
     /** Leaves nothing of it behind. */
-    down: () => must("down", "--volumes", "--remove-orphans"),
+    down: async () => {
+      // Without the file compose would not find the project.
+      writeFileSync(file, lines.join(""), { mode: 0o600 });
+      await must("down", "--volumes", "--remove-orphans");
+      rmSync(file);
+    },
   };
 }
 
