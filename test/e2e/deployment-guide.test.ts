@@ -37,7 +37,7 @@ const NOT_RUN: Readonly<Record<string, string>> = {
   "npx --yes pnpm@12.21.0 install --frozen-lockfile": "asks a registry; the tests run on what it has installed",
   "pnpm build": "writes what other tests run at the same moment; the tests run on what it has built",
   "npx pnpm@12.21.0": "a way to write pnpm",
-  "docker compose up --build --detach": "needs a Docker engine",
+  "docker compose run --rm cli doctor": "needs a Docker engine; `pnpm compose:try` runs it",
   "pnpm datadog:sync --dry-run": "needs an account at Datadog; test/ops/datadog.test.ts runs it against a server",
   "pnpm calendly webhooks rotate --abort": "gives up what is carried through here; test/e2e/rollback.test.ts runs it",
   "pnpm calendly webhooks list": "nothing is wrong here; test/e2e/cli.test.ts runs it",
