@@ -8,7 +8,7 @@ import { startCluster } from "../support/cluster.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { jobCount } from "../support/job-count.ts";
 import { buildPreviousRelease } from "../support/previous-release.ts";
-import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
+import { freePort, type RedisOptions, type RedisServer, startRedisNode } from "../support/redis-node.ts";
 import { startSentinels } from "../support/sentinels.ts";
 import { startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
@@ -81,7 +81,7 @@ export async function startInstallation({
       ? lifecycle.own("cluster", await startCluster(redisOptions), (owned) => owned.stop())
       : undefined;
     const server =
-      cluster?.primaries[0] ?? lifecycle.own("redis", await startRedis(redisOptions), (owned) => owned.stop());
+      cluster?.primaries[0] ?? lifecycle.own("redis", await startRedisNode(redisOptions), (owned) => owned.stop());
     const proxy = lifecycle.own("proxy", await startTcpProxy(server.port), (owned) => owned.close());
     const sentinels = hasSentinels
       ? lifecycle.own("sentinels", await startSentinels(server, redisOptions), (owned) => owned.stop())

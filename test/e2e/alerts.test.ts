@@ -5,7 +5,7 @@ import { createProducer } from "@calendly-worker/core/queues/producer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { bookingKey, createShards } from "@calendly-worker/core/redis/keys";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect } from "@jest/globals";
 import { z } from "zod";
 import { renderRules } from "../../ops/prometheus/render.ts";
 import { type Simulator, startSimulator } from "../simulator/simulator.ts";
@@ -20,7 +20,9 @@ import { freePort, type RedisServer, startRedis } from "../support/redis-server.
 import { bodyOf, METRICS_TOKEN, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { describeWith } from "../support/tools.ts";
+import { testWhere } from "../support/topology.ts";
 import { until } from "../support/until.ts";
+import { callEach, fillTo } from "../support/whole-redis.ts";
 
 /** A day passes in minutes: the longest window of the rules is two hours, and here two minutes. */
 const FACTOR = 60;
@@ -156,196 +158,200 @@ describeWith("prometheus", "with a real Prometheus", () => {
     identity: () => "nonsense",
   });
 
-  test("in a day with many faults exactly the right alerts fire, and end", async () => {
-    await until(
-      "all is scraped",
-      async () => (await prometheus.unhealthy()).length === 0 && (await prometheus.value("sum(up)")) === 2,
-    );
-    await until("rates are known", async () => (await prometheus.value("calendly:outcomes:late_ratio5m")) === 0, {
-      deadlineMs: 20_000,
-    });
-    expect(await prometheus.firing()).toEqual([]);
+  testWhere(
+    "a proxy",
+    "in a day with many faults exactly the right alerts fire, and end",
+    async () => {
+      await until(
+        "all is scraped",
+        async () => (await prometheus.unhealthy()).length === 0 && (await prometheus.value("sum(up)")) === 2,
+      );
+      await until("rates are known", async () => (await prometheus.value("calendly:outcomes:late_ratio5m")) === 0, {
+        deadlineMs: 20_000,
+      });
+      expect(await prometheus.firing()).toEqual([]);
 
-    const forged = createdBody(newInvitee());
-    const stuck = newInvitee();
-    const stuckKey = bookingKey(shards.first, stuck.id);
-    const quarantine = createQuarantine({ redis, shards, retentionDays: 90 });
-    const search = createJobSearch({ redis, shards, contract: anything });
-    const producer = createProducer({
-      redis,
-      shards,
-      contract: anything,
-      deduplicationMs: 1,
-      deadlineMs: 2_000,
-      log: silent,
-    });
-    let conflicting: { id: string; uri: string };
-    let destination = "";
-    const reference = (index: number) => `never-booked-${index}`;
+      const forged = createdBody(newInvitee());
+      const stuck = newInvitee();
+      const stuckKey = bookingKey(shards.first, stuck.id);
+      const quarantine = createQuarantine({ redis, shards, retentionDays: 90 });
+      const search = createJobSearch({ redis, shards, contract: anything });
+      const producer = createProducer({
+        redis,
+        shards,
+        contract: anything,
+        deduplicationMs: 1,
+        deadlineMs: 2_000,
+        log: silent,
+      });
+      let conflicting: { id: string; uri: string };
+      let destination = "";
+      const reference = (index: number) => `never-booked-${index}`;
 
-    await suffer(
-      {
-        "the key is wrong": {
-          keepUp: () => deliver(webhookUrl(), forged, { signature: signatureHeader(forged, "a-wrong-key") }),
-          alerts: ["CalendlySignatureFailures"],
-        },
-        "a clock is wrong": {
-          keepUp: () =>
-            deliver(webhookUrl(), forged, {
-              signature: signatureHeader(forged, SIGNING_KEY, Math.floor(Date.now() / 1_000) - 3_600),
-            }),
-          alerts: ["CalendlyDeliveriesLate"],
-        },
-        "two are booked for one time": {
-          async begin() {
-            await book(1);
-            conflicting = await book(1);
+      await suffer(
+        {
+          "the key is wrong": {
+            keepUp: () => deliver(webhookUrl(), forged, { signature: signatureHeader(forged, "a-wrong-key") }),
+            alerts: ["CalendlySignatureFailures"],
           },
-          async end() {
-            simulator.account.cancel(conflicting.id);
-            await tell(conflicting.uri, "invitee.canceled");
+          "a clock is wrong": {
+            keepUp: () =>
+              deliver(webhookUrl(), forged, {
+                signature: signatureHeader(forged, SIGNING_KEY, Math.floor(Date.now() / 1_000) - 3_600),
+              }),
+            alerts: ["CalendlyDeliveriesLate"],
           },
-          alerts: ["CalendlyConflictsOpen"],
+          "two are booked for one time": {
+            async begin() {
+              await book(1);
+              conflicting = await book(1);
+            },
+            async end() {
+              simulator.account.cancel(conflicting.id);
+              await tell(conflicting.uri, "invitee.canceled");
+            },
+            alerts: ["CalendlyConflictsOpen"],
+          },
+          "Calendly changes a payload": {
+            begin: () =>
+              deliver(
+                webhookUrl(),
+                JSON.stringify({ event: "invitee.created", created_at: "2026-11-24T09:30:00Z", payload: { uri: 5 } }),
+              ),
+            async end() {
+              for (const { id } of await quarantine.list(10)) await quarantine.drop(id);
+            },
+            alerts: ["CalendlyQuarantined"],
+          },
+          "a token is revoked": {
+            begin: async () => simulator.setToken(tokens.primary, { state: "revoked" }),
+            async end() {
+              // As an engineer would: a new token in its place, and a worker with it before the old one goes.
+              tokens = { ...tokens, primary: "third-token" };
+              await worker.end();
+              worker = startTheWorker();
+              await worker.untilLogged("taking jobs");
+            },
+            alerts: ["CalendlyAuthenticationFailed", "CalendlyTokenFailedOver"],
+          },
+          "the other token is much used": {
+            async begin() {
+              const { stdout } = await runCommand(["tokens", "status", "--json"], variables());
+              const { fingerprint } = JSON.parse(stdout).tokens[1];
+              await redis.hincrby("{calendly:0}:api:tokens", `${fingerprint}:used`, 900_000);
+            },
+            async end() {
+              const { status, stdout } = await runCommand(
+                ["tokens", "snooze", "--slot", "secondary", "--days", "3"],
+                variables(),
+              );
+              expect([status, stdout]).toEqual([0, expect.stringContaining("is snoozed until")]);
+              expect((await api()("GET", "/ops")).body).toContain("tokens.snooze");
+            },
+            alerts: ["CalendlyTokenNearLimit"],
+          },
+          "a job is given up": {
+            begin: () => producer.enqueue(shards.first, "invitee.created", { nonsense: true }),
+            end: () => search.remove(() => true),
+            alerts: ["CalendlyDeadLetters"],
+          },
+          "a delivery is stuck": {
+            async begin() {
+              await redis.set(stuckKey, "not a booking");
+              await deliver(webhookUrl(), createdBody(stuck));
+            },
+            async end() {
+              await redis.del(stuckKey);
+              const promoted = await api()("PUT", "/ops/queues/api/queues/deliveries/promote");
+              expect(promoted.status).toBe(200);
+            },
+            alerts: ["CalendlyDeliveryStuck"],
+          },
+          "a destination is dead": {
+            async begin() {
+              const added = await api()("POST", "/api/destinations", { url: "http://127.0.0.1:9/outcomes" });
+              destination = added.body.destination?.id ?? added.body.id;
+            },
+            end: () => api()("DELETE", `/api/destinations/${destination}`),
+            alerts: ["CalendlyDestinationFailing"],
+          },
+          "somebody guesses tokens": {
+            async begin() {
+              const guess = createApiClient(`http://127.0.0.1:${ports.worker}`, "a-guessed-token");
+              for (let guesses = 0; guesses < 14; guesses++) await guess("GET", "/ops");
+            },
+            alerts: ["CalendlyAccessRefused"],
+          },
+          "what was announced does not come": {
+            async begin() {
+              const until = new Date(Date.now() - 1_000).toISOString();
+              for (let index = 0; index < 5; index++)
+                await api()("POST", "/api/expectations", { reference: reference(index), until });
+            },
+            alerts: ["CalendlyCompletionLow"],
+          },
         },
-        "Calendly changes a payload": {
-          begin: () =>
-            deliver(
-              webhookUrl(),
-              JSON.stringify({ event: "invitee.created", created_at: "2026-11-24T09:30:00Z", payload: { uri: 5 } }),
-            ),
-          async end() {
-            for (const { id } of await quarantine.list(10)) await quarantine.drop(id);
-          },
-          alerts: ["CalendlyQuarantined"],
-        },
-        "a token is revoked": {
-          begin: async () => simulator.setToken(tokens.primary, { state: "revoked" }),
-          async end() {
-            // As an engineer would: a new token in its place, and a worker with it before the old one goes.
-            tokens = { ...tokens, primary: "third-token" };
-            await worker.end();
-            worker = startTheWorker();
-            await worker.untilLogged("taking jobs");
-          },
-          alerts: ["CalendlyAuthenticationFailed", "CalendlyTokenFailedOver"],
-        },
-        "the other token is much used": {
-          async begin() {
-            const { stdout } = await runCommand(["tokens", "status", "--json"], variables());
-            const { fingerprint } = JSON.parse(stdout).tokens[1];
-            await redis.hincrby("{calendly:0}:api:tokens", `${fingerprint}:used`, 900_000);
-          },
-          async end() {
-            const { status, stdout } = await runCommand(
-              ["tokens", "snooze", "--slot", "secondary", "--days", "3"],
-              variables(),
-            );
-            expect([status, stdout]).toEqual([0, expect.stringContaining("is snoozed until")]);
-            expect((await api()("GET", "/ops")).body).toContain("tokens.snooze");
-          },
-          alerts: ["CalendlyTokenNearLimit"],
-        },
-        "a job is given up": {
-          begin: () => producer.enqueue(shards.first, "invitee.created", { nonsense: true }),
-          end: () => search.remove(() => true),
-          alerts: ["CalendlyDeadLetters"],
-        },
-        "a delivery is stuck": {
-          async begin() {
-            await redis.set(stuckKey, "not a booking");
-            await deliver(webhookUrl(), createdBody(stuck));
-          },
-          async end() {
-            await redis.del(stuckKey);
-            const promoted = await api()("PUT", "/ops/queues/api/queues/deliveries/promote");
-            expect(promoted.status).toBe(200);
-          },
-          alerts: ["CalendlyDeliveryStuck"],
-        },
-        "a destination is dead": {
-          async begin() {
-            const added = await api()("POST", "/api/destinations", { url: "http://127.0.0.1:9/outcomes" });
-            destination = added.body.destination?.id ?? added.body.id;
-          },
-          end: () => api()("DELETE", `/api/destinations/${destination}`),
-          alerts: ["CalendlyDestinationFailing"],
-        },
-        "somebody guesses tokens": {
-          async begin() {
-            const guess = createApiClient(`http://127.0.0.1:${ports.worker}`, "a-guessed-token");
-            for (let guesses = 0; guesses < 14; guesses++) await guess("GET", "/ops");
-          },
-          alerts: ["CalendlyAccessRefused"],
-        },
-        "what was announced does not come": {
-          async begin() {
-            const until = new Date(Date.now() - 1_000).toISOString();
-            for (let index = 0; index < 5; index++)
-              await api()("POST", "/api/expectations", { reference: reference(index), until });
-          },
-          alerts: ["CalendlyCompletionLow"],
-        },
-      },
-      LASTING,
-    );
-    await Promise.all([search.close(), producer.close()]);
+        LASTING,
+      );
+      await Promise.all([search.close(), producer.close()]);
 
-    await suffer(
-      {
-        "Calendly disables the subscription": {
-          begin: async () => setSubscription("disabled"),
-          end: async () => setSubscription("active"),
-          alerts: ["CalendlySubscriptionDown"],
-        },
-        "Redis is nearly full": {
-          async begin() {
-            for (let index = 0; index < 60; index++) await redis.set(`junk:${index}`, "x".repeat(1_000_000));
-            const [, used] = /used_memory:(\d+)/.exec(await redis.info("memory")) ?? [];
-            await redis.config("SET", "maxmemory", String(Math.ceil(Number(used) / 0.982)));
+      await suffer(
+        {
+          "Calendly disables the subscription": {
+            begin: async () => setSubscription("disabled"),
+            end: async () => setSubscription("active"),
+            alerts: ["CalendlySubscriptionDown"],
           },
-          end: () => redis.config("SET", "maxmemory", "0"),
-          alerts: ["CalendlyRedisUnsafe", "CalendlyRedisFilling"],
+          "Redis is nearly full": {
+            async begin() {
+              for (let index = 0; index < 60; index++) await redis.set(`junk:${index}`, "x".repeat(1_000_000));
+              await fillTo(redis, 0.982);
+            },
+            end: () => callEach(redis, "CONFIG", "SET", "maxmemory", "0"),
+            alerts: ["CalendlyRedisUnsafe", "CalendlyRedisFilling"],
+          },
         },
-      },
-      LASTING,
-    );
+        LASTING,
+      );
 
-    await suffer(
-      {
-        "the worker is deaf": {
-          async begin() {
-            proxy.swallow("bzpopmin");
-            expect(await worker.exited).toMatchObject({ code: 1 });
-            worker = startTheWorker();
+      await suffer(
+        {
+          "the worker is deaf": {
+            async begin() {
+              proxy.swallow("bzpopmin");
+              expect(await worker.exited).toMatchObject({ code: 1 });
+              worker = startTheWorker();
+            },
+            alerts: ["CalendlyWorkerDeaf"],
           },
-          alerts: ["CalendlyWorkerDeaf"],
         },
-      },
-      LASTING,
-    );
+        LASTING,
+      );
 
-    await suffer(
-      {
-        "Calendly's API is down": {
-          begin: async () => simulator.setFaults({ api: "down" }),
-          end: async () => simulator.setFaults({ api: "well" }),
-          alerts: ["CalendlyApiFailing"],
-        },
-        "the ingest is gone": {
-          begin: () => ingest.end(),
-          async end() {
-            ingest = await startTheIngest();
+      await suffer(
+        {
+          "Calendly's API is down": {
+            begin: async () => simulator.setFaults({ api: "down" }),
+            end: async () => simulator.setFaults({ api: "well" }),
+            alerts: ["CalendlyApiFailing"],
           },
-          alerts: ["CalendlyWorkerAbsent"],
+          "the ingest is gone": {
+            begin: () => ingest.end(),
+            async end() {
+              ingest = await startTheIngest();
+            },
+            alerts: ["CalendlyWorkerAbsent"],
+          },
         },
-      },
-      LASTING,
-    );
-    await until("the last one has ended", async () => (await prometheus.firing()).length === 0, {
-      deadlineMs: 150_000,
-      everyMs: 500,
-    });
-  }, 480_000);
+        LASTING,
+      );
+      await until("the last one has ended", async () => (await prometheus.firing()).length === 0, {
+        deadlineMs: 150_000,
+        everyMs: 500,
+      });
+    },
+    480_000,
+  );
 
   const variables = () => ({
     REDIS_URL: server.url,

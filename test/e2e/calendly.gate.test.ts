@@ -5,6 +5,7 @@ import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { emptyRedis } from "../support/whole-redis.ts";
 
 let server: RedisServer;
 let redis: Redis;
@@ -23,7 +24,7 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
-  await redis.flushdb();
+  await emptyRedis(redis);
   now = 1_000_000;
   deaths = [];
   gate = await openGate("token-one", "token-two");

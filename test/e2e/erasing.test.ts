@@ -10,6 +10,7 @@ import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
+import { keysLike } from "../support/whole-redis.ts";
 
 const CLI = new URL("../../apps/cli/dist/main.js", import.meta.url).pathname;
 const PRIYA = { name: "Priya Nair", email: "Priya.Nair@acme-corp.example" };
@@ -45,7 +46,7 @@ const idsAbout = async ({ id }: Invitee) =>
 async function everything(): Promise<string> {
   const { redis } = stack;
   const parts: string[] = [];
-  for (const key of await redis.keys("*")) {
+  for (const key of await keysLike(redis, "*")) {
     const type = await redis.type(key);
     if (type === "string") parts.push((await redis.get(key)) ?? "");
     else if (type === "hash") parts.push(JSON.stringify(await redis.hgetall(key)));
@@ -121,7 +122,7 @@ test("a person is erased from everything that is kept, and nothing of what was k
   ]);
 
   // Repeats, the half that was not heard of, and what a sweep would bring: dropped.
-  await stack.redis.del(...(await stack.redis.keys("{calendly:0}:deliveries:de:*")));
+  await stack.redis.del(...(await keysLike(stack.redis, "{calendly:0}:deliveries:de:*")));
   for (const invitee of [first, second, unheard]) await stack.deliver(invitee);
   expect(await idsAbout(first)).toEqual([`${first.id}.erased`]);
   expect(await stack.redis.exists(`{calendly:0}:booking:${first.id}`, `{calendly:0}:waiting:${second.id}`)).toBe(0);

@@ -5,6 +5,7 @@ import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, signatureHeader } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, startIngest } from "../support/stack.ts";
+import { emptyRedis } from "../support/whole-redis.ts";
 
 const FIXTURES = new URL("../fixtures/deliveries/", import.meta.url);
 const body = (name: string) => readFileSync(new URL(`${name}.json`, FIXTURES), "utf8");
@@ -44,7 +45,7 @@ describe("a deployment that handles some event types only", () => {
     ["excluded", { CALENDLY_EVENT_TYPES_EXCLUDE: `${DEMO_ID},SOMETHING` }, false],
     ["named and excluded", { CALENDLY_EVENT_TYPES: DEMO, CALENDLY_EVENT_TYPES_EXCLUDE: DEMO_ID }, false],
   ])("takes what is about one that is %s or not", async (_, variables, isHandled) => {
-    await redis.flushdb();
+    await emptyRedis(redis);
     const send = await ingestFor(variables);
     const expected = isHandled ? "accepted" : "out_of_scope";
     for (const name of ["invitee.created", "invitee.canceled", "invitee_no_show.created", "event_type.updated"]) {
@@ -63,7 +64,7 @@ describe("a deployment that handles some event types only", () => {
 
 describe("a late delivery", () => {
   test("of what cannot be asked for is left to ops, of an event type it is of no use", async () => {
-    await redis.flushdb();
+    await emptyRedis(redis);
     const ingest = await startIngest(server.url, { CALENDLY_WEBHOOK_LATE_DELIVERIES: "defer" });
     ingests.push(ingest);
     await ingest.untilLogged("ready for deliveries");

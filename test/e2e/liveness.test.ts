@@ -8,7 +8,9 @@ import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { METRICS_TOKEN, openOutcomeLog, scrape, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { testWhere } from "../support/topology.ts";
 import { until } from "../support/until.ts";
+import { callEach, fillTo } from "../support/whole-redis.ts";
 
 const DEAF_AFTER_MS = 3_000;
 
@@ -28,11 +30,11 @@ afterEach(async () => {
   await server.stop();
 });
 
-/** Both apps under their supervisor, which reach Redis through the proxy. */
-async function startAll() {
+/** Both apps under their supervisor. */
+async function startAll(redisUrl = server.url) {
   const ports = { ingest: await freePort(), metrics: await freePort(), worker: await freePort() };
   const app = startApp("supervisor", {
-    REDIS_URL: `redis://127.0.0.1:${proxy.port}`,
+    REDIS_URL: redisUrl,
     CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
     CALENDLY_API_TOKEN: "test-token-not-a-secret",
     CALENDLY_API_BASE_URL: "http://127.0.0.1:9",
@@ -74,8 +76,8 @@ async function worksOn(webhookUrl: string): Promise<void> {
 }
 
 describe("a worker", () => {
-  test("whose connections are half open is deaf, ends, and is replaced, and work goes on", async () => {
-    const { app, webhookUrl, workerUrl } = await startAll();
+  testWhere("a proxy", "whose connections are half open is deaf, ends, and is replaced, and work goes on", async () => {
+    const { app, webhookUrl, workerUrl } = await startAll(`redis://127.0.0.1:${proxy.port}`);
     await worksOn(webhookUrl);
     proxy.swallow();
     const deaf = await app.untilLogged("this worker is deaf: jobs wait and it begins none", 30_000);
@@ -169,13 +171,12 @@ test("with hardly any memory left in Redis neither app is ready, and both are wh
   const faces = [ingest.baseUrl, String((await worker.untilLogged("listening"))["url"])];
   const ready = async () => (await Promise.all(faces.map(isReady))).join();
   await until("both are ready", async () => (await ready()) === "true,true");
-  const [, used] = /used_memory:(\d+)/.exec(await redis.info("memory")) ?? [];
-  await redis.config("SET", "maxmemory", String(Math.ceil(Number(used) / 0.985)));
+  await fillTo(redis, 0.985);
   await until("neither is ready", async () => (await ready()) === "false,false");
   expect(worker.logs).toContainEqual(expect.objectContaining({ event: "redis_has_no_memory_to_spare" }));
   // Readiness keeps new work away; what Calendly sends all the same is taken as long as it fits.
   expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(200);
-  await redis.config("SET", "maxmemory", "0");
+  await callEach(redis, "CONFIG", "SET", "maxmemory", "0");
   await until("both are ready again", async () => (await ready()) === "true,true");
   disconnect(redis);
 });

@@ -17,8 +17,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/
 import { trimOutcomes } from "../../apps/worker/src/jobs/trim-outcomes.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { anOutcome, append, install } from "../support/outcome-stream.ts";
+import { asUser } from "../support/redis-address.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { until } from "../support/until.ts";
+import { callEach, emptyRedis } from "../support/whole-redis.ts";
 
 const DAY_MS = 86_400_000;
 const shards = createShards(1);
@@ -31,7 +33,7 @@ beforeAll(async () => {
   redis = await connectRedis(server.url);
 });
 beforeEach(async () => {
-  await redis.flushall();
+  await emptyRedis(redis);
   await install(redis, shards);
 });
 afterEach(async () => {
@@ -308,7 +310,7 @@ test("an emptied Redis does not stop a consumer", async () => {
   const { handled } = consume({ onError: (error) => errors.push(error) });
   await publish(anOutcome("a"));
   await until("it is handled", () => handled.length === 1);
-  await redis.flushall();
+  await emptyRedis(redis);
   await publish(anOutcome("b"));
   await until("the next one is handled", () => handled.includes("b.1"), { deadlineMs: 15_000 });
 });
@@ -326,9 +328,9 @@ test("Redis going away and coming back loses nothing", async () => {
 test("whom the generated line of Redis' ACL lets in reaches the outcomes and nothing else", async () => {
   const [command = "", ...line] = groupAcl("crm", shards).replace("PASSWORD", "secret").split(" ");
   const selector = line.findIndex((part) => part.startsWith("("));
-  await redis.call(command, ...line.slice(0, selector), line.slice(selector).join(" "));
+  await callEach(redis, command, ...line.slice(0, selector), line.slice(selector).join(" "));
   await redis.set("{calendly:0}:booking:x", "somebody's");
-  const own = await connectRedis(server.url.replace("redis://", "redis://crm:secret@"));
+  const own = await connectRedis(asUser(server.url, "crm", "secret"));
   try {
     await publish(anOutcome("a"), anOutcome("bad"));
     const errors: unknown[] = [];
@@ -364,7 +366,7 @@ test("whom the generated line of Redis' ACL lets in reaches the outcomes and not
     }
   } finally {
     disconnect(own);
-    await redis.call("ACL", "DELUSER", "crm");
+    await callEach(redis, "ACL", "DELUSER", "crm");
   }
 });
 
@@ -379,6 +381,6 @@ test.each([
 test("says what is wrong where nothing is installed, and where a cursor is none", async () => {
   await expect(consume({ start: { after: "tomorrow" } }).ended).rejects.toMatchObject({ code: "cursor_invalid" });
   await expect(consume({ start: { after: toCursor(["1-0", "2-0"]) } }).ended).rejects.toThrow("got one for 2");
-  await redis.flushall();
+  await emptyRedis(redis);
   await expect(consume().ended).rejects.toThrow("start the worker first");
 });

@@ -19,6 +19,7 @@ import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, type OutcomeLog, openOutcomeLog, scrape, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
+import { emptyRedis } from "../support/whole-redis.ts";
 
 const shards = createShards(1);
 const HOUR_MS = 3_600_000;
@@ -368,7 +369,7 @@ describe("the first start beside an account that has bookings", () => {
     await compare("near");
     expect(idsOf(await outcomes.all())).toEqual([`${before.id}.confirmed`]);
     await until("it lies in the past", () => Date.now() > Date.parse(before.updatedAt) + 1_100);
-    await redis.flushall();
+    await emptyRedis(redis);
     await until("it is noticed", async () => {
       await fetch(`${url}/readyz`);
       return worker.logs.some(({ msg }) => msg.startsWith("this Redis was emptied"));

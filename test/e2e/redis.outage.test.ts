@@ -4,10 +4,13 @@ import { type AppProcess, startApp } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { type Answer, deliver, SIGNING_KEY } from "../support/deliveries.ts";
-import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
+import { startRedisNode } from "../support/redis-node.ts";
+import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { openOutcomeLog, startIngest, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
+import { testWhere } from "../support/topology.ts";
 import { until } from "../support/until.ts";
+import { callEach, emptyRedis, keysLike } from "../support/whole-redis.ts";
 
 const cleanUps: (() => unknown)[] = [];
 const later = <T>(resource: T, cleanUp: (resource: T) => unknown): T => {
@@ -54,7 +57,7 @@ async function expectProbes(baseUrl: string, status: number): Promise<void> {
 
 async function jobCount(server: RedisServer): Promise<number> {
   const redis = await connectRedis(server.url);
-  const keys = await redis.keys("{calendly:0}:deliveries:*");
+  const keys = await keysLike(redis, "{calendly:0}:deliveries:*");
   disconnect(redis);
   return keys.filter((key) => /:[0-9a-f]{8}-[0-9a-f-]{27}$/.test(key)).length;
 }
@@ -121,21 +124,25 @@ describe("while Redis is away", () => {
     await worker.untilLogged("published");
   });
 
-  test("gone without a word, its connections open: both apps give them up and work on new ones", async () => {
-    const server = await startServer();
-    const proxy = later(await startTcpProxy(server.port), (owned) => owned.close());
-    const stack = await startStack(`redis://127.0.0.1:${proxy.port}`);
-    own(stack.ingest);
-    own(stack.worker);
-    later(stack.redis, disconnect);
-    const outcomes = await openOutcomeLog(later(await connectRedis(server.url), disconnect));
-    proxy.swallow();
-    const invitee = newInvitee();
-    expectUnavailable(await timed(() => deliver(stack.ingest.webhookUrl, createdBody(invitee))));
-    await stack.ingest.untilLogged("redis is not reachable, trying again", 20_000);
-    await untilAnswered(stack.ingest.webhookUrl, createdBody(invitee));
-    await outcomes.untilThere([`${invitee.id}.confirmed`], 40_000);
-  });
+  testWhere(
+    "a proxy",
+    "gone without a word, its connections open: both apps give them up and work on new ones",
+    async () => {
+      const server = await startServer();
+      const proxy = later(await startTcpProxy(server.port), (owned) => owned.close());
+      const stack = await startStack(`redis://127.0.0.1:${proxy.port}`);
+      own(stack.ingest);
+      own(stack.worker);
+      later(stack.redis, disconnect);
+      const outcomes = await openOutcomeLog(later(await connectRedis(server.url), disconnect));
+      proxy.swallow();
+      const invitee = newInvitee();
+      expectUnavailable(await timed(() => deliver(stack.ingest.webhookUrl, createdBody(invitee))));
+      await stack.ingest.untilLogged("redis is not reachable, trying again", 20_000);
+      await untilAnswered(stack.ingest.webhookUrl, createdBody(invitee));
+      await outcomes.untilThere([`${invitee.id}.confirmed`], 40_000);
+    },
+  );
 
   test("both apps stop soon when told to, as nothing is in flight", async () => {
     const server = await startServer();
@@ -244,8 +251,9 @@ describe("a Redis that would lose deliveries", () => {
   });
 
   test("is waited for while it is a replica: a fail-over makes it a primary", async () => {
-    const primary = await startServer();
-    const replica = await startServer({ settings: ["--replicaof", "127.0.0.1", String(primary.port)] });
+    const startNode = async (options: RedisOptions = {}) => later(await startRedisNode(options), (node) => node.stop());
+    const primary = await startNode();
+    const replica = await startNode({ settings: ["--replicaof", "127.0.0.1", String(primary.port)] });
     const ingest = own(await startIngest(replica.url));
     const line = await ingest.untilLogged("waiting for a primary");
     expect(JSON.stringify(line)).toContain("Point REDIS_URL at the primary");
@@ -270,15 +278,13 @@ describe("a Redis that takes no writes", () => {
   const untilReady = (url: string, status: number) =>
     until(`${url} answers ${status}`, async () => (await fetch(url)).status === status);
 
-  test.each([
-    ["full", { before: ["CONFIG", "SET", "maxmemory", "1"], after: ["CONFIG", "SET", "maxmemory", "0"] }],
-    ["read-only after a fail-over", { before: ["REPLICAOF", "127.0.0.1", "1"], after: ["REPLICAOF", "NO", "ONE"] }],
-  ])(
-    "%s: both apps are not ready, the worker rests, and all is well when it does again",
-    async (_, { before, after }) => {
+  const rests = "both apps are not ready, the worker rests, and all is well when it does again";
+  const untilItTakesThemAgain =
+    ({ before, after }: Record<"before" | "after", string[]>) =>
+    async () => {
       const { stack, workerUrl } = await startOwnStack();
       const waiting = newInvitee();
-      const run = ([command = "", ...args]: string[]) => stack.redis.call(command, ...args);
+      const run = ([command = "", ...args]: string[]) => callEach(stack.redis, command, ...args);
       await run(["CLIENT", "NO-EVICT", "ON"]);
 
       await run(before);
@@ -294,12 +300,17 @@ describe("a Redis that takes no writes", () => {
       await untilAnswered(stack.ingest.webhookUrl, createdBody(waiting));
       await stack.outcomes.untilThere([`${waiting.id}.confirmed`]);
       await untilReady(`${String(workerUrl)}/readyz`, 200);
-    },
-  );
+    };
+
+  const full = { before: ["CONFIG", "SET", "maxmemory", "1"], after: ["CONFIG", "SET", "maxmemory", "0"] };
+  test(`full: ${rests}`, untilItTakesThemAgain(full));
+
+  const readOnly = { before: ["REPLICAOF", "127.0.0.1", "1"], after: ["REPLICAOF", "NO", "ONE"] };
+  testWhere("REPLICAOF", `read-only after a fail-over: ${rests}`, untilItTakesThemAgain(readOnly));
 
   test("but was emptied is noticed, and worked with from there on", async () => {
     const { stack, workerUrl } = await startOwnStack();
-    await stack.redis.flushall();
+    await emptyRedis(stack.redis);
     await untilReady(`${String(workerUrl)}/readyz`, 200);
     await stack.worker.untilLogged("this Redis was emptied, or is another one: what was kept is gone");
     // Two apps can find out; the schedules are there again.

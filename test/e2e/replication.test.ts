@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
-import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { type RedisServer, startRedisNode } from "../support/redis-node.ts";
 import { type Ingest, startIngest } from "../support/stack.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
@@ -18,7 +18,7 @@ let replica: RedisServer;
 let ingest: Ingest;
 
 beforeAll(async () => {
-  primary = await startRedis();
+  primary = await startRedisNode();
   replica = await startReplica(primary);
   ingest = await startIngest(primary.url, { REDIS_WAIT_REPLICAS: "1" });
   await ingest.untilLogged("ready for deliveries");
@@ -31,7 +31,7 @@ afterAll(async () => {
 });
 
 async function startReplica(of: RedisServer): Promise<RedisServer> {
-  const server = await startRedis({ settings: ["--replicaof", "127.0.0.1", String(of.port)] });
+  const server = await startRedisNode({ settings: ["--replicaof", "127.0.0.1", String(of.port)] });
   await untilFollowed(of);
   return server;
 }
@@ -88,7 +88,7 @@ test("what the replica has not got is answered 503 in time, repeats and what nob
 });
 
 test("what only a primary that was replaced has is not acknowledged on the word of its successor's replicas", async () => {
-  const old = await startRedis();
+  const old = await startRedisNode();
   const successor = await startReplica(old);
   const another = await startReplica(old);
   const proxy = await startTcpProxy(old.port);

@@ -5,6 +5,7 @@ import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Stack, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { testWhere } from "../support/topology.ts";
 import { until } from "../support/until.ts";
 
 /** Only the commit of a booking names this key. */
@@ -31,9 +32,8 @@ afterEach(async () => {
 const send = (body: string) => deliver(stack.ingest.webhookUrl, body);
 
 describe("a worker that is killed in the middle of a job", () => {
-  test.each(["before", "after"] as const)(
-    "%s its commit reached Redis: another one gives each outcome once",
-    async (when) => {
+  for (const when of ["before", "after"] as const) {
+    testWhere("a proxy", `${when} its commit reached Redis: another one gives each outcome once`, async () => {
       // The scripts are known to Redis from here on, so that the commit is one command.
       const warmUp = newInvitee();
       await send(createdBody(warmUp));
@@ -61,8 +61,8 @@ describe("a worker that is killed in the middle of a job", () => {
       );
       const ids = (await stack.outcomes.all()).filter(({ subject }) => subject === invitee.id).map(({ id }) => id);
       expect(ids).toEqual([`${invitee.id}.confirmed`, `${invitee.id}.canceled`]);
-    },
-  );
+    });
+  }
 
   test("again and again under load: each outcome once", async () => {
     const invitees = Array.from({ length: 150 }, () => newInvitee());

@@ -5,7 +5,7 @@ import { createProducer } from "@calendly-worker/core/queues/producer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
 import { createRandom } from "../simulator/random.ts";
 import { type Simulator, startSimulator } from "../simulator/simulator.ts";
@@ -14,8 +14,10 @@ import { createdBody, newInvitee } from "../support/bookings.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
+import { inDatabase } from "../support/redis-address.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, startIngest, startWorker } from "../support/stack.ts";
+import { testWhere } from "../support/topology.ts";
 import { until } from "../support/until.ts";
 
 const KILLER = new URL("../support/kill-at.ts", import.meta.url).href;
@@ -85,7 +87,7 @@ const idsIn = async (redis: Redis) =>
 
 /** Kills a worker at that point of a job, lets another one go on; whether it came that far. */
 async function killAt(point: number, when: "before" | "after", database: number): Promise<boolean> {
-  const url = `redis://127.0.0.1:${server.port}/${database}`;
+  const url = inDatabase(server.url, database);
   const redis = await connectRedis(url);
   const running: AppProcess[] = [];
   const start = (...args: [Record<string, string>?, string[]?]) => {
@@ -148,7 +150,7 @@ async function killAt(point: number, when: "before" | "after", database: number)
 
 /** Kills an ingest at that delivery's enqueuing, delivers all again to another one; whether it came that far. */
 async function killIngestAt(point: number, when: Point["when"], database: number): Promise<boolean> {
-  const url = `redis://127.0.0.1:${server.port}/${database}`;
+  const url = inDatabase(server.url, database);
   const redis = await connectRedis(url);
   const running: AppProcess[] = [];
   const start = async (variables = {}, options: string[] = []) => {
@@ -196,7 +198,8 @@ async function killAtAll(points: readonly Point[]): Promise<number> {
   return killed;
 }
 
-test(
+testWhere(
+  "several databases",
   `killed at ${POINTS} random commands to Redis, before or after them, neither app leaves anything half done (seed ${SEED})`,
   async () => {
     const random = createRandom(SEED);

@@ -24,6 +24,7 @@ import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
+import { emptyRedis } from "../support/whole-redis.ts";
 
 const HISTORIES = 200;
 const WORKERS = 4;
@@ -162,7 +163,7 @@ test("after everything in Redis is lost, a replay from Calendly's API gives the 
   );
   const statesBefore = new Map([...(await eventsByBooking())].map(([id, log]) => [id, lastState(log)]));
   await Promise.all(workers.map((worker) => worker.end()));
-  await redis.flushall();
+  await emptyRedis(redis);
   await startWorkers();
 
   const client = createCalendlyClient({

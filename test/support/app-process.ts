@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { cleanEnvironment } from "./clean-environment.ts";
 import { until } from "./until.ts";
 
 export type LogLine = { readonly level: string; readonly msg: string } & Readonly<Record<string, unknown>>;
@@ -47,7 +48,7 @@ export function startNode(args: readonly string[], variables: Variables): AppPro
   mkdirSync(EMPTY_DIR, { recursive: true });
   const child = spawn(process.execPath, [...args], {
     cwd: EMPTY_DIR,
-    env: { PATH: process.env["PATH"], ...variables },
+    env: { ...cleanEnvironment(), ...variables },
     // A group of its own, so that Ctrl-C reaches only who started it; the IPC channel ends it when that one is gone.
     detached: true,
     stdio: ["ignore", "pipe", "pipe", "ipc"],

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import type { Variables } from "./app-process.ts";
+import { cleanEnvironment } from "./clean-environment.ts";
 
 const CLI = new URL("../../apps/cli/dist/main.js", import.meta.url).pathname;
 
@@ -19,7 +20,7 @@ export interface RunningCommand {
 
 /** Starts a command as a process of its own, with nothing of the shell's environment but the PATH. */
 export function startCommand(args: readonly string[], variables: Variables, input?: string): RunningCommand {
-  const env = { PATH: process.env["PATH"], ...variables };
+  const env = { ...cleanEnvironment(), ...variables };
   const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ["pipe", "pipe", "pipe"] });
   child.stdin.end(input);
   // It may be gone before it reads.

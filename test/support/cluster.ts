@@ -1,7 +1,14 @@
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { Redis } from "ioredis";
 import { connectRedis } from "./connect-redis.ts";
-import { freePort, type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
+import {
+  administratorOf,
+  credentialsOf,
+  freePort,
+  type RedisOptions,
+  type RedisServer,
+  startRedisNode,
+} from "./redis-node.ts";
 import { until } from "./until.ts";
 
 /** Three primaries with a third of the slots each, and a replica for each. */
@@ -15,14 +22,26 @@ export interface Cluster {
 
 const PRIMARIES = 3;
 const SLOTS = 16_384;
+const FAIL_OVER_MS = 1_000;
 
-export async function startCluster({ settings = [], ...options }: RedisOptions = {}): Promise<Cluster> {
+/** `failOverMs`: how long a primary may be away before its replica takes over. */
+export async function startCluster(
+  { settings = [], ...options }: RedisOptions = {},
+  failOverMs = FAIL_OVER_MS,
+): Promise<Cluster> {
   const ports = await Promise.all(Array.from({ length: 2 * PRIMARIES }, freePort));
   const started = await Promise.allSettled(
     ports.map((bus) => {
       // Else the bus takes a port 10,000 higher, which an outgoing connection may have.
-      const ofCluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", String(bus)];
-      return startRedis({ ...options, settings: [...settings, ...ofCluster] });
+      const ofCluster = [
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        String(FAIL_OVER_MS),
+        "--cluster-port",
+        String(bus),
+      ];
+      return startRedisNode({ ...options, settings: [...settings, ...ofCluster] });
     }),
   );
   const servers = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
@@ -34,7 +53,9 @@ export async function startCluster({ settings = [], ...options }: RedisOptions =
     await stop();
     throw failed.reason;
   }
-  const nodes = servers.map(({ url }) => new Redis(url));
+  const { name: username, password } = administratorOf(options.user) ?? {};
+  const asAdministrator = { host: "127.0.0.1", ...(password !== undefined && { username, password }) };
+  const nodes = servers.map(({ port }) => new Redis({ ...asAdministrator, port }));
   try {
     const [first] = nodes;
     for (const [index, node] of nodes.slice(0, PRIMARIES).entries()) {
@@ -68,9 +89,27 @@ export async function startCluster({ settings = [], ...options }: RedisOptions =
       const isOk = async () => /cluster_state:ok/.test(String(await node.cluster("INFO")));
       await until("the cluster is well", isOk, { deadlineMs: 20_000 });
     }
-    const url = `redis-cluster://${servers.map(({ port }) => `127.0.0.1:${port}`).join()}`;
+    // They get to know each other sooner while they are impatient. It is forgotten by a restart.
+    const bePatient = async (node: Redis) => await node.config("SET", "cluster-node-timeout", String(failOverMs));
+    await Promise.all(nodes.map(bePatient));
+    const primaries = servers.slice(0, PRIMARIES).map((server) => ({
+      ...server,
+      async restart() {
+        await server.restart();
+        const node = new Redis({ ...asAdministrator, port: server.port });
+        try {
+          const isOk = async () => /cluster_state:ok/.test(String(await node.cluster("INFO")));
+          // It waits a while for news before it takes writes.
+          await until("the cluster is well again", isOk, { deadlineMs: 20_000 });
+          await bePatient(node);
+        } finally {
+          node.disconnect();
+        }
+      },
+    }));
+    const url = `redis-cluster://${credentialsOf(options.user)}${servers.map(({ port }) => `127.0.0.1:${port}`).join()}`;
     disconnect(await connectRedis(url));
-    return { url, primaries: servers.slice(0, PRIMARIES), stop };
+    return { url, primaries, stop };
   } catch (error) {
     await stop();
     throw error;

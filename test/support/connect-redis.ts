@@ -1,6 +1,7 @@
 import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-worker/core/redis/connect";
 import { primariesOf } from "@calendly-worker/core/redis/nodes";
 import { createLogger, type Logger } from "@calendly-worker/core/telemetry/logger";
+import { keyCount } from "./whole-redis.ts";
 
 export const silent: Logger = createLogger({ app: "test", level: "silent" });
 
@@ -21,7 +22,7 @@ export async function connectRedis(url: string): Promise<Redis> {
 /** Refuses a Redis that holds anything: it might be somebody's. */
 export async function assertEmpty(url: string): Promise<void> {
   const redis = await connectRedis(url);
-  const keys = await redis.dbsize();
+  const keys = await keyCount(redis);
   disconnect(redis);
   if (keys > 0) {
     throw new Error(
@@ -36,7 +37,8 @@ export async function removeOurKeys(url: string): Promise<void> {
   for (const match of ["{calendly:*", "calendly:*"]) {
     for (const node of primariesOf(redis)) {
       for await (const keys of node.scanStream({ match, count: 1_000 })) {
-        if (keys.length > 0) await node.unlink(...keys);
+        // One by one: a cluster takes several in a command only where they lie in one slot.
+        await Promise.all(keys.map((key: string) => node.unlink(key)));
       }
     }
   }

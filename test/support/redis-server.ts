@@ -1,220 +1,45 @@
-import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
-import { randomUUID } from "node:crypto";
-import { once } from "node:events";
-import { mkdirSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import { join } from "node:path";
-import { promisify } from "node:util";
-import { until } from "./until.ts";
+import { disconnect } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
+import { primaryOf } from "@calendly-worker/core/redis/nodes";
+import { startCertified } from "./certificate.ts";
+import { startCluster } from "./cluster.ts";
+import { connectRedis } from "./connect-redis.ts";
+import { type RedisOptions, type RedisServer, startRedisNode } from "./redis-node.ts";
+import { startSentinels } from "./sentinels.ts";
+import { topology } from "./topology.ts";
 
-/** A Redis of one's own, which can be killed, frozen and brought back. Keeps its data until it is stopped. */
-export interface RedisServer {
-  readonly url: string;
-  readonly port: number;
-  /** SIGKILL: as if the machine's process table had lost it. */
-  kill(): Promise<void>;
-  /** SIGSTOP: connections stay open and nothing answers. */
-  freeze(): Promise<void>;
-  thaw(): Promise<void>;
-  /** Starts it again on the same port with the same data, after `kill`. */
-  restart(): Promise<void>;
-  /** From now on, no file of its may grow, as if its disk were full; false ends that. Not where it runs in a container. */
-  fillDisk(isFull: boolean): Promise<void>;
-  /** Ends it and removes its data. */
-  stop(): Promise<void>;
-}
+export { freePort, type RedisOptions, type RedisServer } from "./redis-node.ts";
 
-export interface RedisOptions {
-  readonly appendfsync?: "always" | "everysec";
-  /** Further settings, as on the command line: `["--maxmemory-policy", "allkeys-lru"]`. */
-  readonly settings?: readonly string[];
-}
-
-/** How to start servers, as found by scripts/bootstrap.mjs: a program, or "docker". */
-const launcher = () => process.env["TEST_REDIS_SERVER"] || "redis-server";
-
-const LOCAL = new URL("../../.local/", import.meta.url).pathname;
-const IMAGE = "redis:7-alpine";
-
-export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
-  const port = await freePort();
-  const settings = [
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    options.appendfsync ?? "always",
-    "--save",
-    "",
-    ...(options.settings ?? []),
-  ];
-  const server = launcher() === "docker" ? inContainer(port, settings) : asProcess(launcher(), port, settings);
-
-  // Whatever way this process ends, the server does not outlive it.
-  const end = () => server.endNow();
-  process.on("exit", end);
-  await server.start();
-  await untilAnswering(port);
-
-  return {
-    url: `redis://127.0.0.1:${port}`,
-    port,
-    kill: () => server.kill(),
-    freeze: () => server.freeze(),
-    thaw: () => server.thaw(),
-    async restart() {
-      await server.start();
-      await untilAnswering(port);
-    },
-    fillDisk: (isFull) => server.fillDisk(isFull),
-    async stop() {
-      await server.kill();
-      server.endNow();
-      process.off("exit", end);
-    },
-  };
-}
-
-interface Launched {
-  start(): Promise<void>;
-  kill(): Promise<void>;
-  freeze(): Promise<void>;
-  thaw(): Promise<void>;
-  fillDisk(isFull: boolean): Promise<void>;
-  /** Kills it and removes its data, without waiting: called while this process exits. */
-  endNow(): void;
-}
-
-function asProcess(program: string, port: number, settings: readonly string[]): Launched {
-  const dir = join(LOCAL, `redis-${port}-${randomUUID().slice(0, 8)}`);
-  mkdirSync(dir, { recursive: true });
-  let child: ChildProcess | undefined;
-  return {
-    async start() {
-      const args = ["--port", String(port), "--bind", "127.0.0.1", "--dir", dir, ...settings];
-      // A process group of its own: Ctrl-C is for whoever started it, who then ends it when it is no longer needed.
-      // A write beyond the limit of `fillDisk` fails, instead of ending the server.
-      const ignoringLimit = ["-c", 'trap "" XFSZ; exec "$0" "$@"', program, ...args];
-      child = spawn("sh", ignoringLimit, { stdio: ["ignore", "ignore", "inherit"], detached: true });
-      await once(child, "spawn");
-      const guard = guardWith(`kill -9 ${child.pid}; rm -rf '${dir}'`);
-      child.once("exit", () => guard.kill("SIGKILL"));
-    },
-    async kill() {
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-      const exited = once(child, "exit");
-      child.kill("SIGKILL");
-      await exited;
-    },
-    async freeze() {
-      child?.kill("SIGSTOP");
-    },
-    async thaw() {
-      child?.kill("SIGCONT");
-    },
-    async fillDisk(isFull) {
-      await promisify(execFile)("prlimit", ["--pid", String(child?.pid), `--fsize=${isFull ? "1" : "unlimited"}:`]);
-    },
-    endNow() {
-      child?.kill("SIGKILL");
-      rmSync(dir, { recursive: true, force: true });
-    },
-  };
-}
-
-function inContainer(port: number, settings: readonly string[]): Launched {
-  const name = `calendly-worker-redis-${port}`;
-  const remove = ["rm", "--force", "--volumes", name];
-  let guard: ChildProcess | undefined;
-  return {
-    async start() {
-      if (guard !== undefined) {
-        await docker("start", name);
-        return;
-      }
-      const publish = ["--publish", `127.0.0.1:${port}:6379`, "--volume", "/data", "--workdir", "/data"];
-      await docker(
-        "run",
-        "--detach",
-        "--name",
-        name,
-        ...publish,
-        IMAGE,
-        "redis-server",
-        "--protected-mode",
-        "no",
-        ...settings,
-      );
-      guard = guardWith(`docker ${remove.join(" ")}`);
-    },
-    async kill() {
-      const running = await docker("inspect", "--format", "{{.State.Running}}", name);
-      if (running === "true") await docker("kill", name);
-    },
-    async freeze() {
-      await docker("pause", name);
-    },
-    async thaw() {
-      await docker("unpause", name);
-    },
-    async fillDisk() {
-      throw new Error("a disk can be filled only where redis-server is a program of this machine");
-    },
-    endNow() {
-      spawnSync("docker", remove, { stdio: "ignore" });
-      guard?.kill("SIGKILL");
-    },
-  };
-}
-
-/** Runs a command when this process is killed: the pipe to a waiting shell closes then. */
-function guardWith(command: string): ChildProcess {
-  const script = `read -r never; ${command} >/dev/null 2>&1`;
-  const guard = spawn("sh", ["-c", script], { stdio: ["pipe", "ignore", "ignore"], detached: true });
-  guard.unref();
-  return guard;
-}
-
-/** Asynchronous, so that what the test does meanwhile goes on. Gives what it printed. */
-async function docker(...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)("docker", args);
-  return stdout.trim();
-}
+/** Longer than any test keeps a server away: those are about a Redis that is away. `pnpm chaos` has fail-overs. */
+const FAIL_OVER_MS = 60_000;
 
 /**
- * A port of the loopback address that nobody listens on at the moment. Below the range that outgoing connections take
- * theirs from, or else one of those could take it before it is used.
+ * A Redis of the topology that TEST_REDIS_TOPOLOGY names: one server, or one that `url` reaches through Sentinels, in a
+ * cluster, or by TLS. What is done to it is done to the primary, in a cluster to that of the only shard.
  */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    const server = createServer().listen(port, "127.0.0.1");
-    try {
-      await once(server, "listening");
-    } catch {
-      continue;
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  switch (topology) {
+    case "single":
+      return await startRedisNode(options);
+    case "tls":
+      return await startCertified(options);
+    case "sentinel": {
+      const primary = await startRedisNode(options);
+      const sentinels = await startSentinels(primary, options, FAIL_OVER_MS);
+      const stop = async () => {
+        await sentinels.stop();
+        await primary.stop();
+      };
+      return { ...primary, url: sentinels.url, stop };
     }
-    server.close();
-    await once(server, "close");
-    return port;
+    case "cluster": {
+      const cluster = await startCluster(options, FAIL_OVER_MS);
+      const redis = await connectRedis(cluster.url);
+      const { port } = primaryOf(redis, createShards(1).first.tag)?.options ?? {};
+      disconnect(redis);
+      const primary = cluster.primaries.find((one) => one.port === port);
+      if (primary === undefined) throw new Error("no primary of the cluster has the shard");
+      return { ...primary, url: cluster.url, stop: cluster.stop };
+    }
   }
-}
-
-async function untilAnswering(port: number): Promise<void> {
-  // It reads all that it has first.
-  await until(`Redis answers on port ${port}`, () => answersPing(port), { deadlineMs: 120_000 });
-}
-
-function answersPing(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
-    socket.setTimeout(1_000, () => finish(false));
-    socket.once("data", (data) => finish(data.toString().startsWith("+PONG")));
-    socket.once("error", () => finish(false));
-    // A container's port is open before there is a Redis behind it: such a connection ends without a word.
-    socket.once("close", () => finish(false));
-    function finish(answer: boolean) {
-      socket.destroy();
-      resolve(answer);
-    }
-  });
 }

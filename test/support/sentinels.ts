@@ -4,7 +4,14 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { connectRedis } from "./connect-redis.ts";
-import { freePort, type RedisOptions, type RedisServer, startRedis } from "./redis-server.ts";
+import {
+  administratorOf,
+  credentialsOf,
+  freePort,
+  type RedisOptions,
+  type RedisServer,
+  startRedisNode,
+} from "./redis-node.ts";
 import { until } from "./until.ts";
 
 /** Three Sentinels, and a replica that they make the primary when the first one is gone. */
@@ -17,15 +24,31 @@ export interface Sentinels {
 const NAME = "bookings";
 const LOCAL = new URL("../../.local/", import.meta.url).pathname;
 
-export async function startSentinels(primary: RedisServer, options: RedisOptions): Promise<Sentinels> {
+/** `failOverMs`: how long the primary may be away before the replica takes over. */
+export async function startSentinels(
+  primary: RedisServer,
+  options: RedisOptions,
+  failOverMs = 1_000,
+): Promise<Sentinels> {
   const program = process.env["TEST_REDIS_SERVER"] || "redis-server";
   if (program === "docker") throw new Error("Sentinels need a redis-server on the PATH");
   const settings = ["--replicaof", "127.0.0.1", String(primary.port), ...(options.settings ?? [])];
-  const replica = await startRedis({ ...options, settings });
+  const replica = await startRedisNode({ ...options, settings });
   const dir = join(LOCAL, `sentinels-${primary.port}`);
   mkdirSync(dir, { recursive: true });
   const ports = [await freePort(), await freePort(), await freePort()];
-  const children = ports.map((port) => startSentinel(program, join(dir, `${port}.conf`), port, primary.port));
+  const administrator = administratorOf(options.user);
+  const children = ports.map((port) => {
+    const lines = [
+      `port ${port}`,
+      "bind 127.0.0.1",
+      `sentinel monitor ${NAME} 127.0.0.1 ${primary.port} 2`,
+      ...(administrator === undefined ? [] : [`sentinel auth-pass ${NAME} ${administrator.password}`]),
+      `sentinel down-after-milliseconds ${NAME} ${failOverMs}`,
+      `sentinel failover-timeout ${NAME} 3000`,
+    ];
+    return startSentinel(program, join(dir, `${port}.conf`), lines);
+  });
   const end = () => {
     for (const child of children) child.kill("SIGKILL");
     rmSync(dir, { recursive: true, force: true });
@@ -41,7 +64,7 @@ export async function startSentinels(primary: RedisServer, options: RedisOptions
   }
 
   try {
-    const url = `redis-sentinel://${ports.map((port) => `127.0.0.1:${port}`).join()}/${NAME}`;
+    const url = `redis-sentinel://${credentialsOf(options.user)}${ports.map((port) => `127.0.0.1:${port}`).join()}/${NAME}`;
     for (const port of ports) await untilComplete(port);
     const connection = await connectRedis(primary.url);
     await until("the replica has all", async () => /slave0:.*state=online/.test(await connection.info("replication")));
@@ -53,14 +76,7 @@ export async function startSentinels(primary: RedisServer, options: RedisOptions
   }
 }
 
-function startSentinel(program: string, file: string, port: number, primaryPort: number): ChildProcess {
-  const lines = [
-    `port ${port}`,
-    "bind 127.0.0.1",
-    `sentinel monitor ${NAME} 127.0.0.1 ${primaryPort} 2`,
-    `sentinel down-after-milliseconds ${NAME} 1000`,
-    `sentinel failover-timeout ${NAME} 3000`,
-  ];
+function startSentinel(program: string, file: string, lines: readonly string[]): ChildProcess {
   writeFileSync(file, `${lines.join("\n")}\n`);
   return spawn(program, [file, "--sentinel"], { stdio: "ignore", detached: true });
 }

@@ -8,7 +8,7 @@ import { deliveries, sweeps } from "@calendly-worker/core/queues/contracts";
 import { createJobSearch } from "@calendly-worker/core/queues/job-search";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
-import { connectWorker, disconnect, type Redis, untilReady } from "@calendly-worker/core/redis/connect";
+import { connectWorker, disconnect, type Redis, reach } from "@calendly-worker/core/redis/connect";
 import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
@@ -58,12 +58,7 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
   const now = Date.now;
   const redis = lifecycle.own("redis", connectWorker(config.REDIS_URL, log), disconnect);
-  try {
-    await untilReady(redis, AbortSignal.timeout(CONNECT_DEADLINE_MS));
-  } catch (cause) {
-    const seconds = CONNECT_DEADLINE_MS / 1_000;
-    throw new Error(`Redis could not be reached within ${seconds} s. REDIS_URL says where it is.`, { cause });
-  }
+  await reach(redis, CONNECT_DEADLINE_MS);
   await checkDeployment(redis, shards);
 
   const bookings = createBookingStore({

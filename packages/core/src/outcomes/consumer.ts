@@ -9,6 +9,7 @@ import { assertKept, beginning, newestOf } from "./read-stream.ts";
 import { type OutcomeContext, openShardSession, type ShardSession } from "./shard-session.ts";
 import { GOODBYE_MS, withinTime } from "./within-time.ts";
 
+export { openRedis } from "../redis/open.ts";
 export { CursorExpiredError, CursorInvalidError } from "./cursor.ts";
 export type { OutcomeEvent } from "./outcome-event.ts";
 export type { OutcomeContext } from "./shard-session.ts";
@@ -18,7 +19,7 @@ export type OutcomeType = OutcomeEvent["type"];
 export type OutcomeOfType<Type extends OutcomeType> = Extract<OutcomeEvent, { type: Type }>;
 
 export interface OutcomeConsumerOptions {
-  /** A connection to the installation's Redis. It is only copied: the consumer opens connections of its own. */
+  /** A connection to the installation's Redis, as of `openRedis`. It is only copied: the consumer opens connections of its own. */
   readonly redis: Redis;
   /** Consumers of one group share the outcomes; each group gets all. Letters, digits, `_`, `.` and `-`, up to 64. */
   readonly group: string;

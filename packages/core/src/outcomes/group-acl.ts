@@ -2,6 +2,8 @@ import { deploymentKey, outcomeGroupPrefix, outcomeStreamKey, outcomesTrimmedKey
 
 /** What the library asks of Redis about the outcomes and the group's own keys. */
 const COMMANDS = [
+  // Which node of a cluster has which key.
+  ...["cluster|slots", "cluster|info"],
   ...["ping", "info", "hello", "auth", "client|setname", "eval", "evalsha", "multi", "exec", "time"],
   ...["get", "hget", "hgetall", "hincrby", "hdel", "zadd", "zrem", "zcard", "zremrangebyscore"],
   ...["xack", "xautoclaim", "xgroup|create", "xgroup|setid", "xinfo|groups", "xpending"],

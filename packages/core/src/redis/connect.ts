@@ -1,90 +1,13 @@
-import { Cluster, type RedisOptions, Redis as Single } from "ioredis";
-import { type RedisAddress, readRedisUrl } from "../config/redis-url.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Redis } from "./nodes.ts";
+import { openRedis } from "./open.ts";
 
 export type { Redis } from "./nodes.ts";
-
-/**
- * Shared by both kinds of connection: come back fast after Redis does, for as long as it takes. Each also has a time after
- * which a connection that answers nothing is given up, as nobody says so when the machine at its other end is gone.
- */
-const RECONNECTING = {
-  connectTimeout: 5_000,
-  keepAlive: 10_000,
-  retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, 1_000),
-  // CLIENT SETINFO is unknown to Redis 7.0.
-  disableClientInfo: true,
-} as const satisfies RedisOptions;
-
-/** A primary that was demoted keeps its connections; a new one leads to whoever is primary now. */
-const RECONNECT_MS = 1_000;
-
-function reconnectWhenDemoted(): (error: Error) => boolean {
-  let last = -Infinity;
-  return ({ message }) => {
-    const now = performance.now();
-    if (!message.startsWith("READONLY") || now - last < RECONNECT_MS) return false;
-    last = now;
-    return true;
-  };
-}
-
-/** What would change the types of answers is left out. */
-type Options = RedisOptions & { replyMapping?: never };
-
-/** As REDIS_URL says. Through Sentinels each connection leads to whoever is the primary when it is made. */
-function open(url: string, options: Options): Redis {
-  const address = readRedisUrl(url);
-  switch (address?.kind) {
-    case undefined:
-      throw new TypeError("this is no address of Redis, see REDIS_URL");
-    case "single":
-      return new Single(address.url, options);
-    case "sentinel":
-      return new Single({
-        ...options,
-        ...accessTo(address),
-        ...(address.isTls && { enableTLSForSentinelMode: true }),
-        sentinels: [...address.hosts],
-        name: address.name,
-        db: address.db,
-        sentinelRetryStrategy: RECONNECTING.retryStrategy,
-        // No `failoverDetector`: one that fires while a connection is being made ends that for good. Sentinels close the
-        // connections of a primary that they demote.
-      });
-    case "cluster": {
-      const { enableOfflineQueue = true, ...ofNode } = options;
-      const clusterOptions = {
-        redisOptions: { ...ofNode, ...accessTo(address) },
-        enableOfflineQueue,
-        clusterRetryStrategy: RECONNECTING.retryStrategy,
-        slotsRefreshTimeout: SLOTS_TIMEOUT_MS,
-        slotsRefreshInterval: SLOTS_INTERVAL_MS,
-      };
-      return new Cluster([...address.hosts], clusterOptions);
-    }
-  }
-}
-
-/** Which node has which key: how long an answer to that may take, and how often it is asked without a reason. */
-const SLOTS_TIMEOUT_MS = 2_000;
-const SLOTS_INTERVAL_MS = 10_000;
-
-function accessTo({ username, password, isTls }: Exclude<RedisAddress, { kind: "single" }>): Options {
-  return {
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    ...(isTls && { tls: {} }),
-  };
-}
 
 /** A producer answers somebody who waits: its commands fail at once while Redis is away. */
 export function connectProducer(url: string, log: Logger): Redis {
   return observed(
-    open(url, {
-      ...RECONNECTING,
-      reconnectOnError: reconnectWhenDemoted(),
+    openRedis(url, {
       socketTimeout: 10_000,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 1,
@@ -98,15 +21,31 @@ export function connectProducer(url: string, log: Logger): Redis {
  * connection like this one to block on, for ten seconds at most.
  */
 export function connectWorker(url: string, log: Logger): Redis {
-  return observed(
-    open(url, {
-      ...RECONNECTING,
-      reconnectOnError: reconnectWhenDemoted(),
-      socketTimeout: 20_000,
-      maxRetriesPerRequest: null,
-    }),
-    log,
-  );
+  return observed(openRedis(url, { socketTimeout: 20_000, maxRetriesPerRequest: null }), log);
+}
+
+/** Redis was not there in time; the message says why the last attempt failed. */
+export class UnreachableError extends Error {
+  override readonly name = "UnreachableError";
+}
+
+/** Resolves when commands can be sent; rejects with an UnreachableError after `deadlineMs`. */
+export async function reach(redis: Redis, deadlineMs: number): Promise<void> {
+  let last: unknown;
+  const failed = (error: unknown) => {
+    last = error;
+  };
+  redis.on("error", failed);
+  try {
+    await untilReady(redis, AbortSignal.timeout(deadlineMs));
+  } catch {
+    const why = last === undefined ? "there was no answer" : whyOf(withReason(last));
+    throw new UnreachableError(
+      `Redis could not be reached within ${deadlineMs / 1_000} s (${why}). REDIS_URL says where.`,
+    );
+  } finally {
+    redis.off("error", failed);
+  }
 }
 
 /** Resolves when commands can be sent, however long that takes; rejects when `signal` aborts first. */
@@ -144,13 +83,27 @@ export function isConnectionError(error: Error): boolean {
   );
 }
 
+/** A cluster's error says only that no node will do; ioredis keeps what the last of them said beside it. */
+function withReason(error: unknown): unknown {
+  if (!(error instanceof Error && "lastNodeError" in error)) return error;
+  return new Error(error.message, { cause: error.lastNodeError });
+}
+
+/** In one line: what it says, and what is behind it. */
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = "code" in error ? String(error.code) : error.name;
+  const cause = error.cause === undefined ? [] : [whyOf(error.cause)];
+  return [error.message || code, ...cause].join(" ");
+}
+
 /** Says once that Redis went away and once that it is back, not at every attempt in between. */
 function observed(redis: Redis, log: Logger): Redis {
   let state: "unknown" | "up" | "down" = "unknown";
   const down = (err?: unknown) => {
     if (state === "down") return;
     state = "down";
-    log.warn({ err }, "redis is not reachable, trying again");
+    log.warn({ err: withReason(err) }, "redis is not reachable, trying again");
   };
   redis.on("error", down);
   redis.on("close", () => {

@@ -1,0 +1,81 @@
+import { Cluster, type RedisOptions, Redis as Single } from "ioredis";
+import { type RedisAddress, readRedisUrl } from "../config/redis-url.ts";
+import type { Redis } from "./nodes.ts";
+
+/**
+ * Shared by all connections: come back fast after Redis does, for as long as it takes. Each also has a time after
+ * which a connection that answers nothing is given up, as nobody says so when the machine at its other end is gone.
+ */
+const RECONNECTING = {
+  connectTimeout: 5_000,
+  keepAlive: 10_000,
+  retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, 1_000),
+  // CLIENT SETINFO is unknown to Redis 7.0.
+  disableClientInfo: true,
+} as const satisfies RedisOptions;
+
+/** A primary that was demoted keeps its connections; a new one leads to whoever is primary now. */
+const RECONNECT_MS = 1_000;
+
+function reconnectWhenDemoted(): (error: Error) => boolean {
+  let last = -Infinity;
+  return ({ message }) => {
+    const now = performance.now();
+    if (!message.startsWith("READONLY") || now - last < RECONNECT_MS) return false;
+    last = now;
+    return true;
+  };
+}
+
+/** What would change the types of answers is left out. */
+type Options = RedisOptions & { replyMapping?: never };
+
+/**
+ * A connection as REDIS_URL says. Through Sentinels each one leads to whoever is the primary when it is made. Its errors
+ * are events: listen to "error".
+ */
+export function openRedis(url: string, ofCommands: Options = {}): Redis {
+  const options = { socketTimeout: 20_000, ...RECONNECTING, reconnectOnError: reconnectWhenDemoted(), ...ofCommands };
+  const address = readRedisUrl(url);
+  switch (address?.kind) {
+    case undefined:
+      throw new TypeError("this is no address of Redis, see REDIS_URL");
+    case "single":
+      return new Single(address.url, options);
+    case "sentinel":
+      return new Single({
+        ...options,
+        ...accessTo(address),
+        ...(address.isTls && { enableTLSForSentinelMode: true }),
+        sentinels: [...address.hosts],
+        name: address.name,
+        db: address.db,
+        sentinelRetryStrategy: RECONNECTING.retryStrategy,
+        // No `failoverDetector`: one that fires while a connection is being made ends that for good. Sentinels close the
+        // connections of a primary that they demote.
+      });
+    case "cluster": {
+      const { enableOfflineQueue = true, ...ofNode } = options;
+      const clusterOptions = {
+        redisOptions: { ...ofNode, ...accessTo(address) },
+        enableOfflineQueue,
+        clusterRetryStrategy: RECONNECTING.retryStrategy,
+        slotsRefreshTimeout: SLOTS_TIMEOUT_MS,
+        slotsRefreshInterval: SLOTS_INTERVAL_MS,
+      };
+      return new Cluster([...address.hosts], clusterOptions);
+    }
+  }
+}
+
+/** Which node has which key: how long an answer to that may take, and how often it is asked without a reason. */
+const SLOTS_TIMEOUT_MS = 2_000;
+const SLOTS_INTERVAL_MS = 10_000;
+
+function accessTo({ username, password, isTls }: Exclude<RedisAddress, { kind: "single" }>): Options {
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(isTls && { tls: {} }),
+  };
+}

@@ -1,0 +1,128 @@
+import { readFileSync } from "node:fs";
+import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
+import { createOutcomeConsumer } from "@calendly-worker/core/outcomes";
+import { disconnect } from "@calendly-worker/core/redis/connect";
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import type { Variables } from "../support/app-process.ts";
+import { createdBody, newInvitee } from "../support/bookings.ts";
+import { createCertificate, trust } from "../support/certificate.ts";
+import { runCommand } from "../support/cli.ts";
+import { startCluster } from "../support/cluster.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
+import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
+import { asUser } from "../support/redis-address.ts";
+import { type RedisUser, startRedisNode } from "../support/redis-node.ts";
+import { startSentinels } from "../support/sentinels.ts";
+import { startIngest, startWorker } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+// What docs/redis.md shows is what is tried here.
+const PAGE = readFileSync(new URL("../../docs/redis.md", import.meta.url), "utf8");
+const [, RULES = ""] = /^ACL SETUSER calendly on >PASSWORD (.+)$/m.exec(PAGE) ?? [];
+/** With what must be encoded in an address. */
+const user: RedisUser = { name: "calendly", password: "p@ss/w:rd", rules: RULES };
+const WRONG = "not-the-password";
+const BOOKINGS = 8;
+
+let lifecycle = createLifecycle(silent);
+beforeEach(() => {
+  lifecycle = createLifecycle(silent);
+});
+afterEach(() => lifecycle.close("the test is over"));
+
+const own = <T extends { end(): Promise<void> }>(name: string, app: T): T =>
+  lifecycle.own(name, app, (owned) => owned.end());
+
+interface Topology {
+  readonly url: string;
+  /** What the apps' environment holds besides. */
+  readonly variables: Variables;
+}
+
+async function startTls(): Promise<Topology> {
+  const certificate = lifecycle.own("certificate", createCertificate(), (owned) => owned.remove());
+  trust(certificate);
+  const { url } = lifecycle.own("redis", await startRedisNode({ user, certificate }), (owned) => owned.stop());
+  return { url, variables: { NODE_EXTRA_CA_CERTS: certificate.ca } };
+}
+
+async function startSentinel(): Promise<Topology> {
+  const primary = lifecycle.own("redis", await startRedisNode({ user }), (owned) => owned.stop());
+  const { url } = lifecycle.own("sentinels", await startSentinels(primary, { user }), (owned) => owned.stop());
+  return { url, variables: { REDIS_WAIT_REPLICAS: "1" } };
+}
+
+async function startClusterOfThree(): Promise<Topology> {
+  const { url } = lifecycle.own("cluster", await startCluster({ user }), (owned) => owned.stop());
+  return { url, variables: { CALENDLY_SHARDS: "3", REDIS_WAIT_REPLICAS: "1" } };
+}
+
+/** From deliveries to what a consumer hears of them, what doctor says and what is listed. */
+async function tellTheStory({ url, variables }: Topology): Promise<void> {
+  const worker = own("worker", startWorker(url, variables));
+  const ingest = own("ingest", await startIngest(url, variables));
+  await Promise.all([worker.untilLogged("taking jobs", 30_000), ingest.untilLogged("ready for deliveries", 30_000)]);
+
+  const heard: string[] = [];
+  const consumer = createOutcomeConsumer({
+    redis: lifecycle.own("connection", await connectRedis(url), disconnect),
+    group: "crm",
+    onOutcome: async ({ id }) => void heard.push(id),
+  });
+  const ended = consumer.run();
+  lifecycle.own("consumer", consumer, async (owned) => {
+    await owned.stop();
+    await ended;
+  });
+  const people = Array.from({ length: BOOKINGS }, () => newInvitee());
+  for (const person of people) expect((await deliver(ingest.webhookUrl, createdBody(person))).status).toBe(200);
+  await until("all is heard", () => heard.length === BOOKINGS, { deadlineMs: 30_000 });
+  expect(heard.toSorted()).toEqual(people.map(({ id }) => `${id}.confirmed`).toSorted());
+
+  const settings = { ...variables, REDIS_URL: url, CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY };
+  const [doctor, list] = await Promise.all([
+    runCommand(["doctor", "--json"], settings),
+    runCommand(["bookings", "list", "--json"], settings),
+  ]);
+  const findings: { check: string; status: string }[] = JSON.parse(doctor.stdout);
+  const found = Object.fromEntries(findings.map(({ check, status }) => [check, status]));
+  expect(found).toMatchObject({ redis: "ok", workers: "ok", ingests: "ok", queues: "ok" });
+  expect(list).toMatchObject({ status: 0 });
+  for (const { id } of people) expect(list.stdout).toContain(id);
+  expect([worker, ingest].map((app) => app.output()).join("\n")).not.toContain(encodeURIComponent(user.password));
+}
+
+/** Whoever is not let in says why, and waits; a command ends. The password is not said. */
+async function expectRefusal(url: string, variables: Variables, why: RegExp): Promise<void> {
+  const ingest = own("refused ingest", await startIngest(url, variables));
+  const worker = own("refused worker", startWorker(url, variables));
+  for (const app of [ingest, worker]) {
+    const { err } = await app.untilLogged("redis is not reachable, trying again", 20_000);
+    expect(JSON.stringify(err)).toMatch(why);
+    expect(app.output()).not.toContain(WRONG);
+  }
+  expect((await fetch(`${ingest.baseUrl}/readyz`)).status).toBe(503);
+  expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(503);
+  const { status, stderr } = await runCommand(["bookings", "list"], { ...variables, REDIS_URL: url });
+  expect(status).toBe(1);
+  expect(stderr).toMatch(why);
+  expect(stderr).toContain("REDIS_URL");
+  expect(stderr).not.toContain(WRONG);
+}
+
+describe.each([
+  ["TLS, a user and a password", startTls],
+  ["Sentinels, a user and a password", startSentinel],
+  ["a cluster of three shards, a user and a password", startClusterOfThree],
+])("with %s", (_, start) => {
+  test("what is delivered comes out, and whoever has the wrong password is told so", async () => {
+    const topology = await start();
+    await tellTheStory(topology);
+    await expectRefusal(asUser(topology.url, user.name, WRONG), topology.variables, /WRONGPASS/);
+  });
+});
+
+test("a certificate that nobody vouches for is said to be so", async () => {
+  const { url } = await startTls();
+  await expectRefusal(url, {}, /certificate/);
+});
