@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
-import { createOutcomeConsumer } from "@calendly-worker/core/outcomes";
+import { createOutcomeConsumer, openRedis } from "@calendly-worker/core/outcomes";
+import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import { disconnect } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import type { Variables } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
@@ -11,10 +13,11 @@ import { startCluster } from "../support/cluster.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { asUser } from "../support/redis-address.ts";
-import { type RedisUser, startRedisNode } from "../support/redis-node.ts";
+import { administratorOf, type RedisUser, startRedisNode } from "../support/redis-node.ts";
 import { startSentinels } from "../support/sentinels.ts";
 import { startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
+import { callEach } from "../support/whole-redis.ts";
 
 // What docs/redis.md shows is what is tried here.
 const PAGE = readFileSync(new URL("../../docs/redis.md", import.meta.url), "utf8");
@@ -57,6 +60,16 @@ async function startClusterOfThree(): Promise<Topology> {
   return { url, variables: { CALENDLY_SHARDS: "3", REDIS_WAIT_REPLICAS: "1" } };
 }
 
+/** Has every primary let in whom that line of the ACL says. */
+async function letIn(url: string, acl: string): Promise<void> {
+  const { name = "", password = "" } = administratorOf(user) ?? {};
+  const redis = await connectRedis(asUser(url, name, password));
+  const [command = "", ...line] = acl.split(" ");
+  const selector = line.findIndex((part) => part.startsWith("("));
+  await callEach(redis, command, ...line.slice(0, selector), line.slice(selector).join(" "));
+  disconnect(redis);
+}
+
 /** From deliveries to what a consumer hears of them, what doctor says and what is listed. */
 async function tellTheStory({ url, variables }: Topology): Promise<void> {
   const worker = own("worker", startWorker(url, variables));
@@ -64,10 +77,14 @@ async function tellTheStory({ url, variables }: Topology): Promise<void> {
   await Promise.all([worker.untilLogged("taking jobs", 30_000), ingest.untilLogged("ready for deliveries", 30_000)]);
 
   const heard: string[] = [];
+  const trouble: string[] = [];
+  const shards = createShards(Number(variables["CALENDLY_SHARDS"] ?? 1));
+  await letIn(url, groupAcl("crm", shards).replace("PASSWORD", "secret"));
   const consumer = createOutcomeConsumer({
-    redis: lifecycle.own("connection", await connectRedis(url), disconnect),
+    redis: lifecycle.own("connection", openRedis(asUser(url, "crm", "secret")), disconnect),
     group: "crm",
     onOutcome: async ({ id }) => void heard.push(id),
+    onError: (error) => trouble.push(String(error)),
   });
   const ended = consumer.run();
   lifecycle.own("consumer", consumer, async (owned) => {
@@ -77,6 +94,7 @@ async function tellTheStory({ url, variables }: Topology): Promise<void> {
   const people = Array.from({ length: BOOKINGS }, () => newInvitee());
   for (const person of people) expect((await deliver(ingest.webhookUrl, createdBody(person))).status).toBe(200);
   await until("all is heard", () => heard.length === BOOKINGS, { deadlineMs: 30_000 });
+  expect(trouble).toEqual([]);
   expect(heard.toSorted()).toEqual(people.map(({ id }) => `${id}.confirmed`).toSorted());
 
   const settings = { ...variables, REDIS_URL: url, CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY };
@@ -119,7 +137,7 @@ describe.each([
     const topology = await start();
     await tellTheStory(topology);
     await expectRefusal(asUser(topology.url, user.name, WRONG), topology.variables, /WRONGPASS/);
-  });
+  }, 120_000);
 });
 
 test("a certificate that nobody vouches for is said to be so", async () => {

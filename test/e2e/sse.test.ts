@@ -27,7 +27,7 @@ beforeAll(async () => {
   await worker.untilLogged("taking jobs");
 });
 beforeEach(async () => {
-  await redis.del(...shards.all.map(outcomeStreamKey));
+  await Promise.all(shards.all.map((shard) => redis.del(outcomeStreamKey(shard))));
 });
 afterAll(async () => {
   await worker.end();
