@@ -40,6 +40,8 @@ interface Topology {
   readonly url: string;
   /** What the apps' environment holds besides. */
   readonly variables: Variables;
+  /** Addresses of the nodes, as if they were alone. */
+  readonly nodes?: readonly string[];
 }
 
 async function startTls(): Promise<Topology> {
@@ -56,8 +58,12 @@ async function startSentinel(): Promise<Topology> {
 }
 
 async function startClusterOfThree(): Promise<Topology> {
-  const { url } = lifecycle.own("cluster", await startCluster({ user }), (owned) => owned.stop());
-  return { url, variables: { CALENDLY_SHARDS: "3", REDIS_WAIT_REPLICAS: "1" } };
+  const { url, primaries } = lifecycle.own("cluster", await startCluster({ user }), (owned) => owned.stop());
+  return {
+    url,
+    variables: { CALENDLY_SHARDS: "3", REDIS_WAIT_REPLICAS: "1" },
+    nodes: primaries.map((node) => node.url),
+  };
 }
 
 /** Has every primary let in whom that line of the ACL says. */
@@ -136,6 +142,10 @@ describe.each([
   test("what is delivered comes out, and whoever has the wrong password is told so", async () => {
     const topology = await start();
     await tellTheStory(topology);
+    for (const node of topology.nodes ?? []) {
+      const { status, stderr } = await runCommand(["bookings", "list"], { REDIS_URL: node });
+      expect({ status, stderr }).toEqual({ status: 78, stderr: expect.stringContaining("redis-cluster://") });
+    }
     await expectRefusal(asUser(topology.url, user.name, WRONG), topology.variables, /WRONGPASS/);
   }, 120_000);
 });

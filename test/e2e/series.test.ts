@@ -1,3 +1,4 @@
+import { readVitals } from "@calendly-worker/core/redis/vitals";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver } from "../support/deliveries.ts";
@@ -8,6 +9,7 @@ import { until } from "../support/until.ts";
 /** `SERIES_BOOKINGS=100000` does it at length. */
 const BOOKINGS = Number(process.env["SERIES_BOOKINGS"] || 2_000);
 const AT_ONCE = 50;
+const WAITING = 1_000;
 
 let server: RedisServer;
 let stack: Stack;
@@ -22,7 +24,21 @@ afterAll(async () => {
   await server.stop();
 });
 
-test(`${BOOKINGS} bookings add no metric series`, async () => {
+const usedBytes = async () => (await readVitals(stack.redis, "memory")).usedBytes;
+
+/** Gives the length of what was sent, in bytes. */
+async function accept(count: number): Promise<number> {
+  let length = 0;
+  for (let sent = 0; sent < count; sent += AT_ONCE) {
+    const bodies = Array.from({ length: Math.min(AT_ONCE, count - sent) }, () => createdBody(newInvitee()));
+    const answers = await Promise.all(bodies.map((body) => deliver(stack.ingest.webhookUrl, body)));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    length += Buffer.byteLength(bodies.join(""));
+  }
+  return length;
+}
+
+test(`${BOOKINGS} bookings add no metric series, and take the memory that docs/redis.md tells`, async () => {
   const faces = [
     (await stack.worker.untilLogged("listening"))["url"],
     (await stack.ingest.untilLogged("telling metrics"))["url"],
@@ -43,11 +59,7 @@ test(`${BOOKINGS} bookings add no metric series`, async () => {
     );
   async function send(count: number): Promise<void> {
     const before = await published();
-    for (let sent = 0; sent < count; sent += AT_ONCE) {
-      const batch = Array.from({ length: Math.min(AT_ONCE, count - sent) }, () => newInvitee());
-      const answers = await Promise.all(batch.map((person) => deliver(stack.ingest.webhookUrl, createdBody(person))));
-      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
-    }
+    await accept(count);
     await until("all are published", async () => (await published()) === before + count, {
       deadlineMs: 60_000 + count * 10,
       everyMs: 500,
@@ -61,7 +73,22 @@ test(`${BOOKINGS} bookings add no metric series`, async () => {
   const ofBookings = async () =>
     (await series()).filter((name) => !name.includes('queue="maintenance"') && !name.startsWith("nodejs_gc_"));
   const before = await ofBookings();
+  const bytesBefore = await usedBytes();
   await send(BOOKINGS);
   expect((await ofBookings()).filter((name) => !before.includes(name))).toEqual([]);
   process.stdout.write(`${BOOKINGS} bookings: ${before.length} series before and after\n`);
+  const bytes = Math.round(((await usedBytes()) - bytesBefore) / BOOKINGS);
+  process.stdout.write(
+    `a booking that was confirmed, with its outcome and what is remembered of its delivery: ${bytes} bytes\n`,
+  );
+  expect(bytes).toBeLessThan(18_000);
 }, 1_800_000);
+
+test("a delivery that waits takes the memory that docs/redis.md tells", async () => {
+  await stack.worker.end();
+  const bytesBefore = await usedBytes();
+  const length = await accept(WAITING);
+  const [body, bytes] = [length, (await usedBytes()) - bytesBefore].map((all) => Math.round(all / WAITING));
+  process.stdout.write(`a delivery of ${body} bytes that waits: ${bytes} bytes\n`);
+  expect(bytes).toBeLessThan(6_000);
+});

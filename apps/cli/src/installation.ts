@@ -11,6 +11,7 @@ import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { connectWorker, disconnect, type Redis, reach } from "@calendly-worker/core/redis/connect";
 import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { checkTopology } from "@calendly-worker/core/redis/safety";
 import { openApiGate } from "@calendly-worker/core/store/api-gate";
 import { createAudit } from "@calendly-worker/core/store/audit";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
@@ -59,6 +60,7 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   const now = Date.now;
   const redis = lifecycle.own("redis", connectWorker(config.REDIS_URL, log), disconnect);
   await reach(redis, CONNECT_DEADLINE_MS);
+  await checkTopology(redis);
   await checkDeployment(redis, shards);
 
   const bookings = createBookingStore({

@@ -5,7 +5,7 @@ import type { Cluster, RedisOptions, Redis as Single } from "ioredis";
 export type Redis = Single | Cluster;
 
 /** By what it can do: a consumer's connection may come of another copy of the library. */
-const isCluster = (redis: Redis): redis is Cluster => "nodes" in redis;
+export const isCluster = (redis: Redis): redis is Cluster => "nodes" in redis;
 
 /** Connections to each node that holds keys: one, where there is no cluster. */
 export function primariesOf(redis: Redis): readonly Single[] {

@@ -1,6 +1,6 @@
 import { RefusalError } from "../config/refusal.ts";
 import type { UNSAFE_REDIS } from "../config/schema.ts";
-import { primariesOf, type Redis } from "./nodes.ts";
+import { isCluster, primariesOf, type Redis } from "./nodes.ts";
 import { parseInfo } from "./vitals.ts";
 
 export type UnsafeRedis = (typeof UNSAFE_REDIS)[number];
@@ -19,6 +19,21 @@ export class UnsafeRedisError extends RefusalError {
   }
 }
 
+/** A node of a cluster was named as if it were alone: what lies on the others would be out of reach. */
+export class ClusterNodeError extends RefusalError {
+  override readonly name = "ClusterNodeError";
+
+  constructor() {
+    super("redis_is_cluster", "This Redis is a node of a cluster. Write REDIS_URL=redis-cluster://… with its address.");
+  }
+}
+
+/** Throws a ClusterNodeError where the address is that of one server and the server is not alone. */
+export async function checkTopology(redis: Redis): Promise<void> {
+  if (isCluster(redis)) return;
+  if (parseInfo(await redis.info("cluster")).get("cluster_enabled") === "1") throw new ClusterNodeError();
+}
+
 /** Whether a Redis is unsafe for no other reason than that it is a replica now. */
 export function isReplicaOnly(error: unknown): boolean {
   return error instanceof UnsafeRedisError && error.faults.every((fault) => fault === "replica");
@@ -30,8 +45,12 @@ interface Fault {
   readonly remedy: string;
 }
 
-/** Throws an UnsafeRedisError that names every fault not in `allowed`, each with how to mend it. */
+/**
+ * Throws an UnsafeRedisError that names every fault not in `allowed`, each with how to mend it, and a ClusterNodeError,
+ * which nothing allows.
+ */
 export async function checkRedisSafety(redis: Redis, allowed: readonly UnsafeRedis[]): Promise<void> {
+  await checkTopology(redis);
   const infos = await Promise.all(primariesOf(redis).map((node) => node.info()));
   const found = infos.flatMap(findFaults).filter(({ name }) => !allowed.includes(name));
   // What several nodes of a cluster have is said once.
