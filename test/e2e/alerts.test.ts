@@ -19,8 +19,8 @@ import { type Prometheus, startPrometheus } from "../support/prometheus.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, METRICS_TOKEN, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { testWhere } from "../support/test-where.ts";
 import { describeWith } from "../support/tools.ts";
-import { testWhere } from "../support/topology.ts";
 import { until } from "../support/until.ts";
 import { callEach, fillTo } from "../support/whole-redis.ts";
 

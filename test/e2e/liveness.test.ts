@@ -8,7 +8,7 @@ import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { METRICS_TOKEN, openOutcomeLog, scrape, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
-import { testWhere } from "../support/topology.ts";
+import { testWhere } from "../support/test-where.ts";
 import { until } from "../support/until.ts";
 import { callEach, fillTo } from "../support/whole-redis.ts";
 

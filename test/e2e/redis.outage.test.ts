@@ -8,7 +8,7 @@ import { startRedisNode } from "../support/redis-node.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { openOutcomeLog, startIngest, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
-import { testWhere } from "../support/topology.ts";
+import { testWhere } from "../support/test-where.ts";
 import { until } from "../support/until.ts";
 import { callEach, emptyRedis, keysLike } from "../support/whole-redis.ts";
 

@@ -5,7 +5,7 @@ import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Stack, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
-import { testWhere } from "../support/topology.ts";
+import { testWhere } from "../support/test-where.ts";
 import { until } from "../support/until.ts";
 
 /** Only the commit of a booking names this key. */

@@ -17,7 +17,7 @@ import { jobCount } from "../support/job-count.ts";
 import { inDatabase } from "../support/redis-address.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, startIngest, startWorker } from "../support/stack.ts";
-import { testWhere } from "../support/topology.ts";
+import { testWhere } from "../support/test-where.ts";
 import { until } from "../support/until.ts";
 
 const KILLER = new URL("../support/kill-at.ts", import.meta.url).href;

@@ -1,5 +1,3 @@
-import { test } from "@jest/globals";
-
 const TOPOLOGIES = ["single", "sentinel", "cluster", "tls"] as const;
 export type Topology = (typeof TOPOLOGIES)[number];
 
@@ -10,25 +8,4 @@ function readTopology(name: string): Topology {
   const known = TOPOLOGIES.find((one) => one === name);
   if (known === undefined) throw new Error(`TEST_REDIS_TOPOLOGY is one of ${TOPOLOGIES.join(", ")}, not ${name}`);
   return known;
-}
-
-/** All that keeps a test from a topology. Whoever is kept is skipped by name, with this reason. */
-const LIMITS = {
-  "several databases": { not: ["cluster"], reason: "a cluster has one database" },
-  "a proxy": {
-    not: ["sentinel", "cluster", "tls"],
-    reason: "a proxy stands before the port of one server, without TLS",
-  },
-  REPLICAOF: { not: ["cluster"], reason: "a cluster knows no REPLICAOF" },
-} as const satisfies Record<string, { readonly not: readonly Topology[]; readonly reason: string }>;
-
-export type Limit = keyof typeof LIMITS;
-
-const isKept = (limit: Limit) => (LIMITS[limit].not as readonly Topology[]).includes(topology);
-const titled = (limit: Limit, name: string) => `${name} (not on ${topology}: ${LIMITS[limit].reason})`;
-
-/** A test that is skipped, by name, where its limit keeps it from the topology. */
-export function testWhere(limit: Limit, name: string, body: () => Promise<void>, timeoutMs?: number): void {
-  if (isKept(limit)) test.skip(titled(limit, name), body);
-  else test(name, body, timeoutMs);
 }
