@@ -1,5 +1,6 @@
+import type { Redis as Single } from "ioredis";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Redis } from "./nodes.ts";
+import { isCluster, type Redis } from "./nodes.ts";
 import { openRedis } from "./open.ts";
 
 export type { Redis } from "./nodes.ts";
@@ -77,7 +78,7 @@ export function isConnectionError(error: Error): boolean {
   const code = "code" in error ? String(error.code) : "";
   return (
     /^E[A-Z_]+$/.test(code) ||
-    /connection is closed|stream isn't writeable|cluster isn't ready|sentinels are unreachable|slots cache|startup nodes|cluster redirections/i.test(
+    /connection is closed|stream isn't writeable|cluster isn't ready|sentinels are unreachable|slots cache|startup nodes|cluster redirections|max retries per request|^CLUSTERDOWN/i.test(
       error.message,
     )
   );
@@ -116,5 +117,23 @@ function observed(redis: Redis, log: Logger): Redis {
     log.info({}, "redis is reachable");
     state = "up";
   });
+  observeNodes(redis, log);
   return redis;
+}
+
+/** A cluster stays ready while one of its nodes is away, although nothing gets on that has its keys there. */
+function observeNodes(redis: Redis, log: Logger): void {
+  if (!isCluster(redis)) return;
+  const away = new Set<string>();
+  redis.on("node error", (err: unknown, node: string) => {
+    if (redis.status !== "ready" || away.has(node)) return;
+    away.add(node);
+    log.warn({ err, node }, "redis is not reachable, trying again");
+  });
+  redis.on("+node", (one: Single) => {
+    const node = `${one.options.host}:${one.options.port}`;
+    one.once("ready", () => {
+      if (away.delete(node)) log.info({ node }, "redis is reachable");
+    });
+  });
 }

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "../telemetry/logger.ts";
-import type { Redis } from "./connect.ts";
+import { isConnectionError, type Redis } from "./connect.ts";
 import { withinDeadline } from "./deadline.ts";
 import { checkDeployment, readDeploymentId } from "./deployment.ts";
 import { probeKey, type Shards } from "./keys.ts";
@@ -10,7 +10,7 @@ import { type RedisVitals, readVitals } from "./vitals.ts";
 /** Whether a Redis can be worked with: safe, the one that this process began with, and taking writes. */
 export interface Fitness {
   /**
-   * Resolves when Redis is found fit to begin with. A replica is waited for: a fail-over makes it a primary, or leads
+   * Resolves when Redis is found fit to begin with. A replica, or a node that is away, is waited for: a fail-over makes it a primary, or leads
    * elsewhere. Rejects with a RefusalError for what only a change of settings mends.
    */
   untilFit(signal: AbortSignal): Promise<void>;
@@ -68,13 +68,16 @@ export function createFitness(ports: {
 
   return {
     async untilFit(signal) {
-      for (let said = false; ; said = true) {
+      for (let said = false; ; ) {
         try {
           await check();
           break;
         } catch (err) {
-          if (!isReplicaOnly(err)) throw err;
-          if (!said) log.error({ err }, "waiting for a primary");
+          // One node of a cluster may be away while the connection as a whole is ready.
+          const isAway = err instanceof Error && isConnectionError(err);
+          if (!isReplicaOnly(err) && !isAway) throw err;
+          if (!said && !isAway) log.error({ err }, "waiting for a primary");
+          said ||= !isAway;
           await pause(REPLICA_CHECK_MS, undefined, { signal });
         }
       }
