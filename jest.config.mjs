@@ -6,7 +6,7 @@ export default {
   roots: ["<rootDir>/packages", "<rootDir>/apps", "<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
   modulePathIgnorePatterns: ["/dist/"],
-  testTimeout: 60_000,
+  testTimeout: 180_000,
   // Each file has servers of its own, and many wait more than they work.
   maxWorkers: 2,
   // Of the tests that say that they may run side by side.

@@ -24,7 +24,7 @@ test.concurrent.each(FAULTS.filter(isPossible))(
     // Fewer would show nothing.
     expect(ledger.outcomes).toBeGreaterThan(50);
   },
-  120_000,
+  360_000,
 );
 
 const impossible = FAULTS.filter((fault) => !isPossible(fault));

@@ -87,7 +87,7 @@ describeWith("prometheus", "with a real Prometheus", () => {
     });
     let day = 0;
     flowing = setInterval(() => void book(100 + day++).catch(() => {}), 1_000);
-  }, 90_000);
+  }, 270_000);
 
   afterAll(async () => {
     clearInterval(flowing);

@@ -143,7 +143,7 @@ export const consumer = createOutcomeConsumer({ redis: new Redis(), group: "x", 
     expect(await ended).toBe(0);
     const groups = JSON.parse((await runCommand(["outcomes", "groups", "--json"], { REDIS_URL: server.url })).stdout);
     expect(groups).toContainEqual(expect.objectContaining({ group: "crm", unread: 0, pending: 0, oldestAt: null }));
-  }, 120_000);
+  }, 360_000);
 });
 
 describe("with packages of the registry", () => {

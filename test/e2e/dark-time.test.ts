@@ -69,7 +69,7 @@ test.concurrent("what happens while nothing can be delivered, past the disabling
     { CALENDLY_SUBSCRIPTION_AUTOHEAL: "true", CALENDLY_RECONCILE_NEAR_INTERVAL: "60", CALENDLY_RECONCILE_GRACE: "2" },
   );
   await pastTheDisabling(days).finally(days.end);
-}, 300_000);
+}, 900_000);
 
 async function pastTheDisabling(days: Days): Promise<void> {
   const BOOKINGS = 500;

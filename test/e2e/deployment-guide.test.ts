@@ -87,7 +87,7 @@ beforeAll(async () => {
     LOG_FORMAT: "pretty",
     CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: "2",
   };
-}, 60_000);
+}, 180_000);
 
 afterAll(async () => {
   await app?.interrupt();

@@ -174,7 +174,7 @@ test("of three consumers that are killed again and again each outcome is handled
   // A kill leaves at most what its consumer was handling: ten of each shard that it held.
   expect(repeats.length).toBeLessThanOrEqual(kills * 10 * shards.all.length);
   for (const at of repeats) expect(killsAt.some((kill) => at > kill)).toBe(true);
-}, 240_000);
+}, 720_000);
 
 test("a consumer that was frozen and wakes up may repeat an outcome, and takes none away from its successor", async () => {
   await begin("a", 20);

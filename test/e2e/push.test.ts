@@ -329,4 +329,4 @@ test("two workers, one of them killed in the middle: each booking's outcomes arr
   }
   // What was under way when it was killed is sent again.
   expect(got.length - events.length).toBeLessThanOrEqual(20);
-}, 120_000);
+}, 360_000);

@@ -152,7 +152,7 @@ describeServers(`on each kind of Redis${isInContainers ? " (needs a redis-server
         expect({ status, stderr }).toEqual({ status: 78, stderr: expect.stringContaining("redis-cluster://") });
       }
       await expectRefusal(asUser(topology.url, user.name, WRONG), topology.variables, /WRONGPASS/);
-    }, 120_000);
+    }, 360_000);
   });
 
   test("a certificate that nobody vouches for is said to be so", async () => {

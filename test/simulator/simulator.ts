@@ -66,7 +66,7 @@ export interface Simulator {
   requests(after?: number): readonly ApiRequest[];
   /** Lets go what reordering or swapping holds back. */
   releaseHeld(): void;
-  /** Resolves when nothing is held back, on its way or waiting for a retry; rejects after 10 s, naming what is. */
+  /** Resolves when nothing is held back, on its way or waiting for a retry; rejects after 30 s, naming what is. */
   settled(options?: { readonly timeoutMs?: number }): Promise<void>;
   close(): Promise<void>;
 }
@@ -82,7 +82,7 @@ export interface ApiRequest {
 }
 
 export const DEMO_TOKEN = "demo-token-not-a-secret";
-const SETTLED_TIMEOUT_MS = 10_000;
+const SETTLED_TIMEOUT_MS = 30_000;
 const NAMED_WHEN_NOT_SETTLED = 5;
 
 /** Calendly in a box: its API, and its deliveries to whoever subscribes. */
