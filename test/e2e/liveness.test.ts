@@ -5,10 +5,10 @@ import { type AppProcess, startApp } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
+import { testWhere } from "../support/limits.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { METRICS_TOKEN, openOutcomeLog, scrape, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
-import { testWhere } from "../support/test-where.ts";
 import { until } from "../support/until.ts";
 import { callEach, fillTo } from "../support/whole-redis.ts";
 

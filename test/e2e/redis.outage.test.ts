@@ -4,11 +4,11 @@ import { type AppProcess, startApp } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { type Answer, deliver, SIGNING_KEY } from "../support/deliveries.ts";
+import { testWhere } from "../support/limits.ts";
 import { startRedisNode } from "../support/redis-node.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, openOutcomeLog, startIngest, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
-import { testWhere } from "../support/test-where.ts";
 import { until } from "../support/until.ts";
 import { callEach, emptyRedis, keysLike } from "../support/whole-redis.ts";
 

@@ -2,10 +2,10 @@ import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import type { AppProcess } from "../support/app-process.ts";
 import { canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver } from "../support/deliveries.ts";
+import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Stack, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
-import { testWhere } from "../support/test-where.ts";
 import { until } from "../support/until.ts";
 
 /** Only the commit of a booking names this key. */

@@ -14,10 +14,10 @@ import { createdBody, newInvitee } from "../support/bookings.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
+import { testWhere } from "../support/limits.ts";
 import { inDatabase } from "../support/redis-address.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, startIngest, startWorker } from "../support/stack.ts";
-import { testWhere } from "../support/test-where.ts";
 import { until } from "../support/until.ts";
 
 const KILLER = new URL("../support/kill-at.ts", import.meta.url).href;

@@ -25,17 +25,31 @@ export function createProducer<Contract extends QueueContract>(ports: {
   readonly log: Logger;
 }): Producer<Contract> {
   const { redis, contract, deduplicationMs, deadlineMs, log } = ports;
-  const queues = ports.shards.all.map((shard) => {
-    const queue = new Queue(contract.name, { connection: redis, prefix: shard.tag });
-    queue.on("error", (err) => log.debug({ err, queue: contract.name }, "queue error"));
-    return queue;
-  });
+  const queues = ports.shards.all.map((shard) => open(shard));
   const options = jobOptions(contract);
+
+  /** BullMQ begins a queue by asking Redis something. Where Redis goes away meanwhile, that queue fails for good. */
+  function open(shard: Shard): { readonly queue: Queue; hasFailed: boolean } {
+    const opened = { queue: new Queue(contract.name, { connection: redis, prefix: shard.tag }), hasFailed: false };
+    opened.queue.on("error", (err) => log.debug({ err, queue: contract.name }, "queue error"));
+    opened.queue.waitUntilReady().catch(() => {
+      opened.hasFailed = true;
+    });
+    return opened;
+  }
+
+  function queueOf(shard: Shard): Queue {
+    const opened = queues[shard.index];
+    if (opened === undefined) throw new RangeError(`there is no shard ${shard.index}`);
+    if (!opened.hasFailed) return opened.queue;
+    const again = open(shard);
+    queues[shard.index] = again;
+    return again.queue;
+  }
 
   return {
     async enqueue(shard, jobName, data) {
-      const queue = queues[shard.index];
-      if (queue === undefined) throw new RangeError(`there is no shard ${shard.index}`);
+      const queue = queueOf(shard);
       if (redis.status !== "ready") throw new RedisUnavailableError(`the connection to Redis is ${redis.status}`);
       // A repeat gets the first job's id back instead of its own.
       const jobId = randomUUID();
@@ -44,7 +58,7 @@ export function createProducer<Contract extends QueueContract>(ports: {
       return job.id === jobId ? "new" : "seen";
     },
     async close() {
-      await Promise.all(queues.map((queue) => queue.close()));
+      await Promise.all(queues.map(({ queue }) => queue.close()));
     },
   };
 }
