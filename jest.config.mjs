@@ -7,8 +7,8 @@ export default {
   testMatch: ["**/*.test.ts"],
   modulePathIgnorePatterns: ["/dist/"],
   testTimeout: 180_000,
-  // Each file has servers of its own, and many wait more than they work.
-  maxWorkers: 2,
+  // Each file has servers of its own, so that `--maxWorkers=2` works too, on a machine with more than two cores.
+  maxWorkers: 1,
   // Of the tests that say that they may run side by side.
   maxConcurrency: 2,
 };

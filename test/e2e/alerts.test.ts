@@ -15,7 +15,7 @@ import { createdBody, newInvitee } from "../support/bookings.ts";
 import { runCommand } from "../support/cli.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
-import { testWhere, testWhere } from "../support/limits.ts";
+import { testWhere } from "../support/limits.ts";
 import { type Prometheus, startPrometheus } from "../support/prometheus.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, METRICS_TOKEN, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
