@@ -36,7 +36,8 @@ const HOUR_MS = 3_600_000;
 const NOT_RUN: Readonly<Record<string, string>> = {
   "npx --yes pnpm@12.21.0 install --frozen-lockfile": "asks a registry; the tests run on what it has installed",
   "pnpm build": "writes what other tests run at the same moment; the tests run on what it has built",
-  "npx pnpm@12.21.0": "a way to write pnpm",
+  "pnpm simulator": "the test has a simulator of its own; test/simulator/main.test.ts runs it",
+  "docker compose up --detach": "needs a Docker engine; `pnpm compose:try` runs it",
   "docker compose run --rm cli doctor": "needs a Docker engine; `pnpm compose:try` runs it",
   "pnpm datadog:sync --dry-run": "needs an account at Datadog; test/ops/datadog.test.ts runs it against a server",
   "pnpm calendly webhooks rotate --abort": "gives up what is carried through here; test/e2e/rollback.test.ts runs it",

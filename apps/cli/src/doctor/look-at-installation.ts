@@ -63,7 +63,11 @@ export async function lookAtProcesses({
   const lastAt = await credentials.lastDeliveryAt();
   findings.push(
     lastAt === undefined
-      ? warning("deliveries", "No delivery has been verified yet.", "Make a booking, or run `calendly verify`.")
+      ? warning(
+          "deliveries",
+          "No delivery of Calendly's own has been verified yet.",
+          "Make a booking, or run `calendly verify`.",
+        )
       : ok("deliveries", `The last one was verified ${new Date(lastAt).toISOString()}.`),
   );
   return findings;
