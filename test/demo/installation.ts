@@ -1,3 +1,4 @@
+import { readRedisUrl } from "@calendly-worker/core/config/redis-url";
 import { createLifecycle, type Lifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { connectSimulator, type SimulatorClient } from "../simulator/control-client.ts";
@@ -80,7 +81,7 @@ async function start(lifecycle: Lifecycle): Promise<Omit<Installation, "stop">> 
       },
       { what: "ingest, ready?", how: `curl ${ingest.baseUrl}/readyz` },
       { what: "worker, ready?", how: `curl ${String(workerUrl)}/readyz` },
-      { what: "outcomes", how: `redis-cli -p ${new URL(redisUrl).port || 6379} XRANGE '{calendly:0}:outcomes' - +` },
+      { what: "outcomes", how: howToRead(redisUrl) },
     ],
     jobsDone: () => worker.logs.filter((line) => line.msg === "job ended" && line["queue"] === "deliveries").length,
     lastLines: () =>
@@ -88,6 +89,12 @@ async function start(lifecycle: Lifecycle): Promise<Omit<Installation, "stop">> 
         .map(([name, app]) => `--- ${name}\n${app.output().split("\n").slice(-15).join("\n")}`)
         .join("\n"),
   };
+}
+
+/** Of several servers the client must know more than a port, and the address may hold a password. */
+function howToRead(redisUrl: string): string {
+  if (readRedisUrl(redisUrl)?.kind !== "single") return "pnpm calendly outcomes tail --json, with this REDIS_URL";
+  return `redis-cli -p ${new URL(redisUrl).port || 6379} XRANGE '{calendly:0}:outcomes' - +`;
 }
 
 /** The one that TEST_REDIS_URL names, if it is empty; else a private one. */
