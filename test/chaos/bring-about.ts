@@ -18,11 +18,16 @@ export function expectThat(isSo: boolean, what: string): void {
   if (!isSo) throw new Error(`expected that ${what}`);
 }
 
-/** The ingest says by itself that it takes nothing now. */
-export async function untilNotReady({ webhookUrl }: Installation): Promise<void> {
+/** Waits until the ingest says by itself that it takes nothing, lets that last so long, and mends it, whatever was seen. */
+export async function notReadyFor({ webhookUrl }: Installation, ms: number, mend: () => unknown): Promise<undefined> {
   const ask = () => fetch(new URL("/readyz", webhookUrl), { signal: AbortSignal.timeout(5_000) });
   const isNotReady = async () => (await ask().catch(() => undefined))?.status === 503;
-  await until("the ingest says that it is not ready", isNotReady, PATIENCE);
+  try {
+    await until("the ingest says that it is not ready", isNotReady, PATIENCE);
+    await pause(ms);
+  } finally {
+    await mend();
+  }
 }
 
 export const ended =
@@ -51,10 +56,7 @@ export const redisGone =
   async (installation, ms) => {
     const { server } = installation;
     await (how === "killed" ? server.kill() : server.freeze());
-    await untilNotReady(installation);
-    await pause(ms / 2);
-    await (how === "killed" ? server.restart() : server.thaw());
-    return undefined;
+    return await notReadyFor(installation, ms / 2, () => (how === "killed" ? server.restart() : server.thaw()));
   };
 
 /** The old primary comes back as a replica of the new one. */
@@ -96,8 +98,12 @@ export const calendlyIs =
     const before = simulator.requests().length;
     simulator.setFaults(change);
     await pause(ms);
-    simulator.setFaults({ api: "well", apiLatencyMs: 0 });
-    return () => expectThat(simulator.requests().length > before, "Calendly's API was asked for something meanwhile");
+    const isAsked = () => simulator.requests().length > before;
+    // A worker that knows it from a fault before does not ask again at once.
+    await until("Calendly's API is asked for something", isAsked, PATIENCE).finally(() =>
+      simulator.setFaults({ api: "well", apiLatencyMs: 0 }),
+    );
+    return undefined;
   };
 
 /** Workers of both releases share the queue for a while, and so do the jobs that waited for them. */

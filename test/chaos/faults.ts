@@ -9,8 +9,8 @@ import {
   expectThat,
   failOver,
   firstPrimaryKilled,
+  notReadyFor,
   redisGone,
-  untilNotReady,
 } from "./bring-about.ts";
 import type { InstallationOptions } from "./installation.ts";
 
@@ -108,10 +108,7 @@ export const FAULTS: readonly Fault[] = [
     async bringAbout(installation, ms) {
       const { redis } = installation;
       await redis.config("SET", "maxmemory", "1");
-      await untilNotReady(installation);
-      await pause(ms);
-      await redis.config("SET", "maxmemory", "0");
-      return undefined;
+      return await notReadyFor(installation, ms, () => redis.config("SET", "maxmemory", "0"));
     },
   },
   {
@@ -120,10 +117,7 @@ export const FAULTS: readonly Fault[] = [
     installation: { redis: { appendfsync: "everysec" } },
     async bringAbout(installation, ms) {
       await installation.server.fillDisk(true);
-      await untilNotReady(installation);
-      await pause(ms);
-      await installation.server.fillDisk(false);
-      return undefined;
+      return await notReadyFor(installation, ms, () => installation.server.fillDisk(false));
     },
   },
   {
@@ -132,11 +126,10 @@ export const FAULTS: readonly Fault[] = [
     async bringAbout(installation, ms) {
       await installation.server.fillDisk(true);
       // It ends itself rather than to acknowledge what it cannot keep.
-      await untilNotReady(installation);
-      await pause(ms / 2);
-      await installation.server.kill();
-      await installation.server.restart();
-      return undefined;
+      return await notReadyFor(installation, ms / 2, async () => {
+        await installation.server.kill();
+        await installation.server.restart();
+      });
     },
   },
   {
@@ -145,10 +138,7 @@ export const FAULTS: readonly Fault[] = [
       const { redis } = installation;
       await redis.config("SET", "replica-serve-stale-data", "yes");
       await redis.replicaof("127.0.0.1", "1");
-      await untilNotReady(installation);
-      await pause(ms);
-      await redis.replicaof("NO", "ONE");
-      return undefined;
+      return await notReadyFor(installation, ms, () => redis.replicaof("NO", "ONE"));
     },
   },
   {
@@ -205,10 +195,7 @@ export const FAULTS: readonly Fault[] = [
     name: "network: answers come two seconds late",
     async bringAbout(installation, ms) {
       installation.proxy.delay(2_000);
-      await untilNotReady(installation);
-      await pause(ms);
-      installation.proxy.delay(0);
-      return undefined;
+      return await notReadyFor(installation, ms, () => installation.proxy.delay(0));
     },
   },
   {
