@@ -1,17 +1,18 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { variables } from "@calendly-worker/core/config/schema";
 import type { Variable } from "@calendly-worker/core/config/variable";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { createCertificate } from "../support/certificate.ts";
 import { describeWith } from "../support/tools.ts";
 import { KUBERNETES } from "./kubernetes-builds.ts";
 
 const readme = readFileSync(`${KUBERNETES}README.md`, "utf8");
 
 /** The example of a file with the secrets, as somebody would copy it. */
-const [, secretsFile = ""] = /```sh\n *(REDIS_URL=[\s\S]*?)```/.exec(readme) ?? [];
+const [, secretsFile = ""] = /```ini\n *(REDIS_URL=[\s\S]*?)```/.exec(readme) ?? [];
 const secretNames = [...secretsFile.matchAll(/^ *([A-Z_]+)=/gm)].map(([, name]) => String(name));
 
 /** Every command that it tells one to run, without remarks. */
@@ -44,6 +45,10 @@ describeWith("kubectl", "commands on the page on Kubernetes", () => {
   beforeAll(() => {
     dir = mkdtempSync(join(tmpdir(), "calendly-kubernetes-"));
     writeFileSync(join(dir, "secrets.env"), secretsFile.replaceAll(/^ +/gm, ""));
+    const { cert, key, remove } = createCertificate();
+    copyFileSync(cert, join(dir, "tls.crt"));
+    copyFileSync(key, join(dir, "tls.key"));
+    remove();
   });
   afterAll(() => rmSync(dir, { recursive: true }));
 

@@ -2,6 +2,7 @@ import { readEnvironment } from "@calendly-worker/core/config/environment";
 import { loadConfig } from "@calendly-worker/core/config/load";
 import { RefusalError } from "@calendly-worker/core/config/refusal";
 import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
+import { requireNode } from "@calendly-worker/core/lifecycle/node-version";
 import { EXIT } from "@calendly-worker/core/lifecycle/run-app";
 import { createLogger } from "@calendly-worker/core/telemetry/logger";
 import { Command } from "commander";
@@ -59,6 +60,7 @@ function explain(command: Command): void {
 
 explain(program);
 try {
+  requireNode();
   await program.parseAsync();
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

@@ -1,6 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { readEnvironment } from "@calendly-worker/core/config/environment";
-import { ConfigError, loadConfig } from "@calendly-worker/core/config/load";
+import { loadConfig } from "@calendly-worker/core/config/load";
+import { RefusalError } from "@calendly-worker/core/config/refusal";
+import { requireNode } from "@calendly-worker/core/lifecycle/node-version";
 import { EXIT } from "@calendly-worker/core/lifecycle/run-app";
 import { createLogger } from "@calendly-worker/core/telemetry/logger";
 import { type Restarts, supervise } from "./supervise.ts";
@@ -33,9 +35,10 @@ process.exit((await supervisor.ended) ? EXIT.clean : EXIT.failed);
 /** Before anything is started, so that what is missing for either app is said once and in one message. */
 function loadBoth() {
   try {
+    requireNode();
     return loadConfig(["ingest", "worker"], readEnvironment());
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!(error instanceof RefusalError)) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exit(EXIT.failed);
   }

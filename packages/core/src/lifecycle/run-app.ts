@@ -4,6 +4,7 @@ import { RefusalError } from "../config/refusal.ts";
 import type { App } from "../config/variable.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
 import { createLifecycle, type Lifecycle } from "./lifecycle.ts";
+import { requireNode } from "./node-version.ts";
 
 /** Exit codes of every app. A supervisor starts a failed app again; a refusal it does not. */
 export const EXIT = { clean: 0, failed: 1, refused: 78 } as const;
@@ -30,6 +31,7 @@ export async function runApp<A extends App>(
 ): Promise<void> {
   let config: Config<A>;
   try {
+    requireNode();
     config = loadConfig([app], readEnvironment());
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

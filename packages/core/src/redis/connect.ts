@@ -108,7 +108,8 @@ function observed(redis: Redis, log: Logger): Redis {
   };
   redis.on("error", down);
   redis.on("close", () => {
-    if (state === "up") down();
+    // Closed by hand, it is at its end already.
+    if (state === "up" && redis.status !== "end") down();
   });
   redis.on("end", () => {
     state = "unknown";
