@@ -98,6 +98,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   const atStart = await holdingOf(installation);
   const { redis, shards, simulator } = installation;
   const samples: Sample[] = [];
+  const takeSample = createSampler(installation);
   const counts: Record<string, number> = {};
   const problems: string[] = [];
   const startedAt = performance.now();
@@ -109,7 +110,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
       while (!stopping.signal.aborted) {
         const faults = Object.values(counts).reduce((sum, count) => sum + count, 0);
         // While Redis or an app is away there is nothing to be seen.
-        const sample = await takeSample(installation, elapsed(), faults).catch(() => undefined);
+        const sample = await takeSample(elapsed(), faults).catch(() => undefined);
         if (sample !== undefined) {
           samples.push(sample);
           onSample(sample);
@@ -163,25 +164,29 @@ export async function soak(options: SoakOptions): Promise<SoakReport> {
   }
 }
 
-async function takeSample(installation: Installation, minutes: number, faults: number): Promise<Sample> {
-  const { ingest, workers, redis, simulator, shards } = installation;
-  const attempts = simulator.attempts();
-  const acknowledged = attempts.filter(({ status }) => status === 200).length;
-  const [info, redisKeys, ...waiting] = await Promise.all([
-    redis.info("memory"),
-    redis.dbsize(),
-    ...shards.all.map(({ tag }) => redis.llen(`${tag}:deliveries:wait`)),
-  ]);
-  return {
-    minutes,
-    acknowledged,
-    refused: attempts.length - acknowledged,
-    waiting: waiting.reduce((sum, count) => sum + count, 0),
-    ingestMb: await heapOf(ingest.now(), "telling metrics"),
-    workerMb: await heapOf(workers[0].now(), "listening"),
-    redisKeys,
-    redisMb: Math.round(Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0) / 2 ** 20),
-    faults,
+function createSampler({ ingest, workers, redis, simulator, shards }: Installation) {
+  let attempts = 0;
+  let acknowledged = 0;
+  return async (minutes: number, faults: number): Promise<Sample> => {
+    const news = simulator.attempts(attempts);
+    attempts += news.length;
+    acknowledged += news.filter(({ status }) => status === 200).length;
+    const [info, redisKeys, ...waiting] = await Promise.all([
+      redis.info("memory"),
+      redis.dbsize(),
+      ...shards.all.map(({ tag }) => redis.llen(`${tag}:deliveries:wait`)),
+    ]);
+    return {
+      minutes,
+      acknowledged,
+      refused: attempts - acknowledged,
+      waiting: waiting.reduce((sum, count) => sum + count, 0),
+      ingestMb: await heapOf(ingest.now(), "telling metrics"),
+      workerMb: await heapOf(workers[0].now(), "listening"),
+      redisKeys,
+      redisMb: Math.round(Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0) / 2 ** 20),
+      faults,
+    };
   };
 }
 

@@ -65,6 +65,7 @@ export function createAccount(ports: {
   return {
     catalog,
     events: meetings.events,
+    eventsById: meetings.eventsById,
     eventsBetween: meetings.eventsBetween,
     invitees: meetings.invitees,
     /** All that happened, in order. */

@@ -77,6 +77,7 @@ export const isActive = ({ status }: { readonly status: "active" | "canceled" })
 export function createMeetings(ports: { random: Random; baseUrl: string; stamp: () => string }) {
   const { random, baseUrl, stamp } = ports;
   const events: ScheduledEvent[] = [];
+  const eventsById = new Map<string, ScheduledEvent>();
   /** By the day that they begin on: a free time is found as fast among a hundred thousand as among ten. */
   const eventsOfDay = new Map<number, ScheduledEvent[]>();
   const invitees = new Map<string, Invitee>();
@@ -86,8 +87,10 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
     const startMs = ISO_TIME.test(start) ? Date.parse(start) : Number.NaN;
     if (Number.isNaN(startMs)) throw new AccountError(`expected start as an ISO 8601 time, got "${start}"`);
     const hosts = hostsOf(type, host);
-    const shared = events.find(
-      (event) => type.limit > 1 && event.type === type && Date.parse(event.start) === startMs && isActive(event),
+    const day = dayOf(startMs);
+    const sameDay = type.limit > 1 ? eventsOfDay.get(day) : undefined;
+    const shared = sameDay?.find(
+      (event) => event.type === type && Date.parse(event.start) === startMs && isActive(event),
     );
     if (shared !== undefined) {
       if (shared.invitees.filter(isActive).length >= type.limit)
@@ -113,7 +116,7 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
       invitees: [],
     };
     events.push(event);
-    const day = dayOf(startMs);
+    eventsById.set(id, event);
     const others = eventsOfDay.get(day);
     if (others === undefined) eventsOfDay.set(day, [event]);
     else others.push(event);
@@ -185,7 +188,7 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
   }
 
   function activeEvent(id: string): ScheduledEvent {
-    const event = events.find((candidate) => candidate.id === id);
+    const event = eventsById.get(id);
     if (event === undefined) throw new AccountError(`there is no event "${id}"`);
     if (!isActive(event)) throw new AccountError(`the event "${id}" is canceled already`);
     return event;
@@ -210,6 +213,7 @@ export function createMeetings(ports: { random: Random; baseUrl: string; stamp: 
 
   return {
     events,
+    eventsById,
     eventsBetween,
     invitees,
     schedule,

@@ -28,7 +28,7 @@ const inviteeFilters = z.object({
 /** Users, event types, scheduled events and their invitees. */
 export function accountRoutes(account: Account): Router {
   const router = Router();
-  const { catalog, events } = account;
+  const { catalog, events, eventsById } = account;
 
   router.get("/users/me", needs("users:read"), (_req, res) => {
     res.json({ resource: userResource(tokenIn(res).user, catalog.organization) });
@@ -80,7 +80,7 @@ export function accountRoutes(account: Account): Router {
   });
 
   function eventOf(id: string | string[] | undefined): ScheduledEvent {
-    const event = events.find((candidate) => candidate.id === id);
+    const event = eventsById.get(String(id));
     if (event === undefined) throw notFound();
     return event;
   }
