@@ -1,118 +1,171 @@
-import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
-import { conferenceLinks, missingHalves } from "@calendly-worker/core/queues/contracts";
-import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
-import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { bookingKey, createShards, indexKey } from "@calendly-worker/core/redis/keys";
-import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
-import { createBookingStore, type Delivery } from "@calendly-worker/core/store/bookings";
-import { createExpectations } from "@calendly-worker/core/store/expectations";
-import { createHostTimes } from "@calendly-worker/core/store/host-times";
-import { createKnownEvents } from "@calendly-worker/core/store/known-events";
-import { createQuarantine } from "@calendly-worker/core/store/quarantine";
-import { untraced } from "@calendly-worker/core/telemetry/trace";
-import { createAdmission } from "../../apps/worker/src/admit.ts";
-import { createFold, type Fold } from "../../apps/worker/src/fold.ts";
-import { createUnfinished } from "../../apps/worker/src/unfinished.ts";
-import { canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
-import { connectRedis, silent } from "../support/connect-redis.ts";
-import { startRedis } from "../support/redis-server.ts";
+import { randomUUID } from "node:crypto";
+import { deliveries } from "@calendly-worker/core/queues/contracts";
+import type { Redis } from "@calendly-worker/core/redis/connect";
+import { bookingKey, createShards, indexKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { idsUnder } from "@calendly-worker/core/redis/scan";
+import { DEMO_TOKEN, startSimulator } from "../simulator/simulator.ts";
+import { createdBody, newInvitee } from "../support/bookings.ts";
+import { until } from "../support/until.ts";
+import { enqueueAll, factsOf } from "./bookings.ts";
+import { type Contender, contend } from "./contenders.ts";
+import { type Drained, drain, startWorker } from "./drain.ts";
+import { type Figure, figure } from "./figures.ts";
+import { type Cost, costOf } from "./ingest.ts";
+import { median } from "./stats.ts";
+import { memoryOf, openStore, type Store } from "./stores.ts";
 
-// What it costs to fold a fact and to commit it, with few bookings in Redis and with many, in turns and in one run. A
-// ratio near 1 says that the cost does not grow with what is stored.
+// What a delivery and a fact cost with few deliveries waiting, bookings stored and identities remembered, and with many;
+// and what each of them takes of Redis' memory.
 
-const FEW = 1_000;
-const MANY = 200_000;
+const PART = "growth";
+const CONNECTIONS = 32;
+const shard = createShards(1).first;
+const QUEUE = `${shard.tag}:${deliveries.name}`;
+/** BullMQ's keys for what it is not to take again. */
+const IDENTITIES = `${QUEUE}:de:`;
 const HOSTS = 100;
-const ROUNDS = 20;
-const BOOKINGS_PER_ROUND = 150;
 const DAY_MS = 86_400_000;
+const BATCH = 1_000;
 
-const shards = createShards(1);
-const context = { log: silent, signal: new AbortController().signal };
-
-interface Store {
-  readonly name: string;
-  readonly redis: Redis;
-  readonly fold: Fold;
-  readonly wallUs: number[];
-  readonly cpuUs: number[];
+interface Grown extends Store {
+  readonly size: number;
+  readonly costs: Cost[];
+  readonly paced: Cost[];
+  readonly drained: Drained[];
 }
 
-function say(line = ""): void {
-  process.stdout.write(`${line}\n`);
+export async function measureGrowth(options: {
+  readonly sizes: readonly number[];
+  readonly rounds: number;
+  /** Deliveries, and facts, a round. */
+  readonly count: number;
+  readonly say: (line: string) => void;
+}): Promise<Figure[]> {
+  const { sizes, rounds, count, say } = options;
+  const simulator = await startSimulator({ seed: 2, rateLimit: 1_000_000 });
+  const calendly = { url: simulator.url, token: DEMO_TOKEN };
+  const eventType = simulator.account.catalog.eventTypes[0]?.uri ?? "";
+  const stores: Grown[] = [];
+  try {
+    for (const size of sizes) {
+      const store = await openStore();
+      stores.push({ ...store, size, costs: [], paced: [], drained: [] });
+      say(`growth: filling a store with ${size.toLocaleString("en")} of each …`);
+      await fill(store, size, calendly, eventType);
+    }
+    const contenders: Contender[] = [];
+    for (const store of stores) contenders.push(await contend("ours", { ...store, stop: async () => {} }));
+    for (const one of contenders) await costOf(one, { count, connections: CONNECTIONS });
+    const turns = stores.map((store, index) => [store, contenders[index] as Contender] as const);
+    say(`growth: ${count} deliveries each, ${rounds} rounds …`);
+    for (let round = 0; round < rounds; round++) {
+      for (const [store, one] of round % 2 === 0 ? turns : turns.toReversed())
+        store.costs.push(await costOf(one, { count, connections: CONNECTIONS }));
+    }
+    const perSecond = median((stores[0]?.costs ?? []).map((cost) => cost.perSecond)) / 2;
+    for (let round = 0; round < rounds; round++) {
+      for (const [store, one] of round % 2 === 0 ? turns : turns.toReversed())
+        store.paced.push(await costOf(one, { count, connections: 2 * CONNECTIONS, perSecond }));
+    }
+    for (const one of contenders) await one.stop();
+    say(`growth: ${count} facts each, ${rounds} rounds …`);
+    for (let round = 0; round < rounds; round++) {
+      for (const store of round % 2 === 0 ? stores : stores.toReversed()) {
+        const facts = factsOf(Math.ceil(count / 2), eventType);
+        await enqueueAll(store.redis, facts);
+        // What has just come is worked off first: what waits before it is many times the same.
+        for (let at = 0; at < facts.length; at++)
+          await store.redis.lmove(`${QUEUE}:wait`, `${QUEUE}:wait`, "LEFT", "RIGHT");
+        const queue = { redis: store.redis, prefix: QUEUE, count: facts.length };
+        const { server, drained } = await drain(() => startWorker(store.url, calendly), queue);
+        await server.stop();
+        store.drained.push(drained);
+      }
+    }
+    return [...sizesCompared(stores), ...(await measureBytes(count, calendly, eventType, say))];
+  } finally {
+    for (const store of stores) await store.stop();
+    await simulator.close();
+  }
 }
 
-function foldOn(redis: Redis): Fold {
-  const now = Date.now;
-  const retentionDays = 90;
-  const pending = { redis, shards, log: silent };
-  const referenceField = "utm_content";
-  const bookings = createBookingStore({ redis, shards, retentionDays, referenceField, now });
-  const search = createBookingSearch({ redis, shards, bookings, referenceField });
-  return createFold({
-    bookings,
-    hostTimes: createHostTimes({
-      redis,
-      shards,
-      retentionDays,
-      now,
-      publishFrom: () => 0,
-      alternativesTo: async () => null,
-    }),
-    eventTypes: { find: async () => undefined, forget: async () => {} },
-    expectations: createExpectations({ redis, shards, search, retentionDays, now }),
-    events: createKnownEvents({ redis, shards, retentionDays, now }),
-    quarantine: createQuarantine({ redis, shards, retentionDays }),
-    unfinished: createUnfinished({
-      shards,
-      halves: createPendingJobs({ ...pending, contract: missingHalves }),
-      links: createPendingJobs({ ...pending, contract: conferenceLinks }),
-      missingHalfGraceMs: 30_000,
-      conferenceLinkIntervalMs: 30_000,
-      now,
-    }),
-    admit: createAdmission({ bookings, scope: {}, retentionDays, now }),
-    measure: { folded: () => {}, published: () => {} },
-    trace: untraced,
-    referenceField,
-    publishFrom: () => 0,
+function sizesCompared([few, ...more]: readonly Grown[]): Figure[] {
+  if (few === undefined) return [];
+  const name = `with ${few.size.toLocaleString("en")}`;
+  return more.flatMap((store) => {
+    const biggest = store === more.at(-1) ? { atMost: 1.15 } : {};
+    const line = <T>(what: string, unit: string, of: (grown: Grown) => readonly T[], value: (one: T) => number) =>
+      figure(
+        { part: PART, what: `${what}, with ${store.size.toLocaleString("en")}`, unit, ...biggest },
+        of(store).map(value),
+        { name, values: of(few).map(value) },
+      );
+    return [
+      line(
+        "CPU per delivery",
+        "µs",
+        ({ costs }) => costs,
+        ({ cpuUs }) => cpuUs,
+      ),
+      line(
+        "CPU of Redis per delivery",
+        "µs",
+        ({ costs }) => costs,
+        ({ redisUs }) => redisUs,
+      ),
+      line(
+        "p99 at half of what is taken",
+        "ms",
+        ({ paced }) => paced,
+        ({ ms }) => ms.p99,
+      ),
+      line(
+        "CPU per fact",
+        "µs",
+        ({ drained }) => drained,
+        ({ cpuUs }) => cpuUs,
+      ),
+      line(
+        "CPU of Redis per fact",
+        "µs",
+        ({ drained }) => drained,
+        ({ redisUs }) => redisUs,
+      ),
+    ];
   });
 }
 
-/** A booking at a time and a host of its own, as Calendly would tell of it. */
-function bodiesOf(index: number): string[] {
-  const invitee = newInvitee();
-  const start = new Date(Date.parse("2030-01-01T00:00:00Z") + Math.floor(index / HOSTS) * 3_600_000).toISOString();
-  const end = new Date(Date.parse(start) + 1_800_000).toISOString();
-  return [createdBody(invitee), canceledBody(invitee)].map((body) =>
-    body
-      .replaceAll("2026-12-03T19:00:00.000000Z", start)
-      .replaceAll("2026-12-03T19:30:00.000000Z", end)
-      .replaceAll(`/users/${invitee.id}`, `/users/HOST${index % HOSTS}`),
-  );
-}
-
-function deliveryOf(body: string): Delivery {
-  const { identity } = readDelivery(Buffer.from(body));
-  return { identity, body, receivedAt: new Date().toISOString(), origin: "webhook" };
-}
-
-/** One real booking, then copies of it, with their index entries and their hosts' times. */
-async function fill(store: Store, count: number): Promise<void> {
-  const { redis, fold } = store;
-  const shard = shards.first;
-  const template = newInvitee();
-  await fold.delivery(deliveryOf(createdBody(template)), context);
-  const record = (await redis.hget(bookingKey(shard, template.id), "record")) ?? "";
+/** One real delivery and one real booking, and then copies of all that they left in Redis, each under ids of its own. */
+async function fill(
+  { redis, url }: Store,
+  size: number,
+  calendly: Parameters<typeof startWorker>[1],
+  eventType: string,
+) {
+  const [fact = ""] = factsOf(1, eventType);
+  const bookingId = String(/"cancel_url":"[^"]*\/([^"/]+)"/.exec(fact)?.[1]);
+  await enqueueAll(redis, [fact]);
+  const worker = startWorker(url, calendly);
+  const record = await until("the fact is folded", () => redis.hget(bookingKey(shard, bookingId), "record"));
+  await worker.stop();
+  const lookups = (await redis.hget(bookingKey(shard, bookingId), "lookups")) ?? "";
+  const waiting = createdBody(newInvitee());
+  await enqueueAll(redis, [waiting]);
+  const jobId = (await redis.lindex(`${QUEUE}:wait`, 0)) ?? "";
+  const job = await redis.hgetall(`${QUEUE}:${jobId}`);
   const expires = Date.now() + 200 * DAY_MS;
-  for (let done = 0; done < count; ) {
+  for (let done = 0; done < size; ) {
     const step = redis.pipeline();
-    for (const end = Math.min(done + 2_000, count); done < end; done++) {
-      const { id } = newInvitee();
-      step.hset(bookingKey(shard, id), { version: "1", record: record.replaceAll(template.id, id) });
+    for (const end = Math.min(done + BATCH, size); done < end; done++) {
+      const id = randomUUID();
+      step.hset(`${QUEUE}:${id}`, job);
+      step.lpush(`${QUEUE}:wait`, id);
+      step.set(`${IDENTITIES}invitee.created/${id}`, jobId, "PX", DAY_MS);
+      const lookup = lookups.replaceAll(bookingId, id);
+      step.hset(bookingKey(shard, id), { version: "1", record: record.replaceAll(bookingId, id), lookups: lookup });
       step.pexpireat(bookingKey(shard, id), expires);
       step.set(indexKey(shard, id), id, "PXAT", expires);
-      const from = Date.parse("2030-01-01T00:00:00Z") + Math.floor(done / HOSTS) * 3_600_000 + 1_800_000;
+      const from = Date.parse("2040-01-01T00:00:00Z") + Math.floor(done / HOSTS) * 3_600_000;
       const host = `${shard.tag}:host:HOST${done % HOSTS}`;
       const entry = { version: 1, start: from, end: from + 1_500_000, taken: "{}" };
       step.hset(`${host}:bookings`, { ":longest": "1800000", [id]: JSON.stringify(entry) });
@@ -123,51 +176,45 @@ async function fill(store: Store, count: number): Promise<void> {
   }
 }
 
-async function round(store: Store, from: number): Promise<void> {
-  const deliveries = Array.from({ length: BOOKINGS_PER_ROUND }, (_, index) => bodiesOf(from + index).map(deliveryOf));
-  const cpu = process.cpuUsage();
-  const started = performance.now();
-  for (const [created, canceled] of deliveries) {
-    if (created === undefined || canceled === undefined) throw new TypeError("a booking has two facts here");
-    const results = [await store.fold.delivery(created, context), await store.fold.delivery(canceled, context)];
-    if (results.join() !== "folded,folded") throw new Error(`expected both facts to be folded, got ${results.join()}`);
-  }
-  const facts = deliveries.length * 2;
-  const used = process.cpuUsage(cpu);
-  store.wallUs.push(((performance.now() - started) * 1_000) / facts);
-  store.cpuUs.push((used.user + used.system) / facts);
+async function dropUnder(redis: Redis, prefix: string): Promise<void> {
+  for await (const id of idsUnder(redis, prefix)) await redis.del(`${prefix}${id}`);
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+/** Bytes of Redis for each thing that is kept: what is used with many of them less what is used without. */
+async function measureBytes(
+  count: number,
+  calendly: Parameters<typeof startWorker>[1],
+  eventType: string,
+  say: (line: string) => void,
+): Promise<Figure[]> {
+  say("growth: bytes …");
+  const { redis, url, stop } = await openStore();
+  try {
+    const bookings = Math.ceil(count / 2);
+    const created = factsOf(bookings, eventType).slice(0, bookings);
+    const bodyBytes = created.reduce((sum, body) => sum + Buffer.byteLength(body), 0) / bookings;
+    const empty = await memoryOf(redis);
+    await enqueueAll(redis, created);
+    const withAll = await memoryOf(redis);
+    await dropUnder(redis, IDENTITIES);
+    const withoutIdentities = await memoryOf(redis);
+    const { server } = await drain(() => startWorker(url, calendly), { redis, prefix: QUEUE, count: bookings });
+    await server.stop();
+    await dropUnder(redis, QUEUE);
+    await redis.del(outcomeStreamKey(shard));
+    const withBookings = await memoryOf(redis);
+    const line = (what: string, bytes: number, bound: { readonly atMost: number }) =>
+      figure({ part: PART, what, unit: "bytes", ...bound }, [bytes / bookings]);
+    return [
+      figure(
+        { part: PART, what: "a delivery that waits", unit: "bytes", atMost: 1.6 },
+        [(withoutIdentities - empty) / bookings],
+        { name: "its body", values: [bodyBytes] },
+      ),
+      line("an identity that is remembered", withAll - withoutIdentities, { atMost: 300 }),
+      line("a booking, without its entries in the stream", withBookings - empty, { atMost: 3_000 }),
+    ];
+  } finally {
+    await stop();
+  }
 }
-
-const server = await startRedis({ appendfsync: "everysec" });
-const stores: Store[] = [];
-try {
-  for (const [database, count] of [FEW, MANY].entries()) {
-    const redis = await connectRedis(`${server.url}/${database}`);
-    stores.push({ name: count.toLocaleString("en"), redis, fold: foldOn(redis), wallUs: [], cpuUs: [] });
-  }
-  const [few, many] = stores as [Store, Store];
-  say(`Filling one store with ${few.name} bookings, another with ${many.name} …`);
-  await fill(few, FEW);
-  await fill(many, MANY);
-  say(`Folding and committing ${BOOKINGS_PER_ROUND * 2} facts in each, in turns, ${ROUNDS} times …\n`);
-  for (let turn = -2; turn < ROUNDS; turn++) {
-    // Whoever begins has the colder caches.
-    for (const store of turn % 2 === 0 ? [few, many] : [many, few]) await round(store, (turn + 2) * BOOKINGS_PER_ROUND);
-    // The first rounds are for the compiler.
-    if (turn < 0) for (const store of stores) for (const values of [store.wallUs, store.cpuUs]) values.length = 0;
-  }
-  say("bookings stored   µs per fact   CPU of the worker, µs per fact");
-  for (const { name, wallUs, cpuUs } of stores) {
-    say(`${name.padStart(15)}   ${median(wallUs).toFixed(0).padStart(11)}   ${median(cpuUs).toFixed(0).padStart(30)}`);
-  }
-  const ratio = (of: "wallUs" | "cpuUs") => (median(many[of]) / median(few[of])).toFixed(2);
-  say(`${"ratio".padStart(15)}   ${ratio("wallUs").padStart(11)}   ${ratio("cpuUs").padStart(30)}`);
-} finally {
-  for (const { redis } of stores) disconnect(redis);
-  await server.stop();
-}
-process.exit();

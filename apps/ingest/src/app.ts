@@ -1,9 +1,11 @@
+import type { RequestListener } from "node:http";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { Meter } from "@calendly-worker/core/telemetry/meter";
-import express, { type Express, type NextFunction, type Request, type Response } from "express";
+import express, { type NextFunction, type Request, type Response } from "express";
+import { answerError, answerUnexpected } from "./answer.ts";
 import type { Ports } from "./receive.ts";
 import { healthRoutes } from "./routes/health.ts";
-import { answerError, webhookRoute } from "./routes/webhook.ts";
+import { deliveryRoute, webhookRoute } from "./routes/webhook.ts";
 
 /** The public face: the webhook route, health, and nothing else. */
 export function createApp(
@@ -16,28 +18,26 @@ export function createApp(
     readonly meter: Meter;
     readonly log: Logger;
   },
-): Express {
+): RequestListener {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
-  app.set("query parser", "simple");
 
-  app.use(webhookRoute(ports.webhookPath, { ...ports, isOpen: ports.isReady }));
+  app.use(webhookRoute(ports.webhookPath, ports.isReady));
   app.use(healthRoutes(ports));
 
   app.use((_req, res) => {
     answerError(res, 404, "not_found", "There is nothing at this address.");
   });
-  app.use((err: unknown, _req: Request, res: Response, next: NextFunction) => {
-    if (res.headersSent) return next(err);
-    if (isBadRequest(err)) {
+  app.use((err: unknown, _req: Request, res: Response, _next: NextFunction) => {
+    if (isBadRequest(err) && !res.headersSent)
       answerError(res, 400, "bad_request", "The request could not be understood.");
-      return;
-    }
-    ports.log.error({ err }, "unexpected error while answering");
-    answerError(res, 503, "internal_error", "Something went wrong on this side. Please try again.");
+    else answerUnexpected(res, err, ports.log);
   });
-  return app;
+  const takesDelivery = deliveryRoute(ports.webhookPath, ports);
+  return (req, res) => {
+    if (!takesDelivery(req, res)) app(req, res);
+  };
 }
 
 /** Express marks what the sender did wrong, such as a path that cannot be decoded, with a status below 500. */

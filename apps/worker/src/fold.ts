@@ -130,16 +130,16 @@ export function createFold(ports: {
 
       if (outcomes.length > 0) measure.published(outcomes, origin, first.delivery);
       await settle(merged);
-      const conflictOutcomes = await hostTimes.take({
-        bookingId,
-        version,
-        hosts: booking.hosts,
-        taken: takenTime(booking, version),
-        changedAt: changedAt(booking),
-        origin,
-      });
       const reference = referenceOf(booking, referenceField);
-      await Promise.all([
+      const [conflictOutcomes] = await Promise.all([
+        hostTimes.take({
+          bookingId,
+          version,
+          hosts: booking.hosts,
+          taken: takenTime(booking, version),
+          changedAt: changedAt(booking),
+          origin,
+        }),
         noteInvitees(booking, merged.pending),
         reference === undefined ? undefined : expectations.complete(reference, booking.id),
       ]);

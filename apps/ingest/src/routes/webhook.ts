@@ -1,6 +1,8 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { Meter } from "@calendly-worker/core/telemetry/meter";
-import { type Response, Router } from "express";
+import { Router } from "express";
+import { answerError, answerJson, answerUnexpected } from "../answer.ts";
 import { type Body, readBody } from "../read-body.ts";
 import { type Outcome, type Ports, receive } from "../receive.ts";
 
@@ -30,14 +32,18 @@ const BODY_REFUSALS: Record<Exclude<Body["kind"], "read">, { readonly status: nu
   incomplete: { status: 400, message: "The body is shorter or longer than announced." },
 };
 
-export function webhookRoute(
-  path: string,
-  ports: Ports & { readonly isOpen: () => Promise<boolean>; readonly meter: Meter; readonly log: Logger },
-): Router {
-  const { log, isOpen } = ports;
-  const router = Router({ strict: true, caseSensitive: true });
+type DeliveryPorts = Ports & { readonly meter: Meter; readonly log: Logger };
 
-  router.post(path, async (req, res) => {
+/**
+ * Takes what is POSTed to `path`; says whether it was that. It stands in front of Express, which takes as long for a
+ * request as all that is done with a delivery.
+ */
+export function deliveryRoute(
+  path: string,
+  ports: DeliveryPorts,
+): (req: IncomingMessage, res: ServerResponse) => boolean {
+  async function take(req: IncomingMessage, res: ServerResponse, query: string): Promise<void> {
+    const { log } = ports;
     const startedAt = performance.now();
     const body = await readBody(req, MAX_BODY_BYTES);
     if (body.kind !== "read") {
@@ -45,9 +51,10 @@ export function webhookRoute(
       const { status, message } = BODY_REFUSALS[body.kind];
       return answerError(res, status, `body_${body.kind}`, message);
     }
-    const generation = readGeneration(req.query["g"]);
+    const generation = generationIn(query);
+    const signature = req.headers["calendly-webhook-signature"];
     const outcome = await receive(ports, {
-      signature: req.get("calendly-webhook-signature"),
+      signature: typeof signature === "string" ? signature : undefined,
       body: body.bytes,
       ...(generation === undefined ? {} : { generation }),
     });
@@ -57,7 +64,20 @@ export function webhookRoute(
     const level = outcome.kind === "unavailable" ? "warn" : "info";
     log[level]({ result, ...facts, generation, ms: Math.round(performance.now() - startedAt) }, "delivery");
     answer(res, outcome);
-  });
+  }
+
+  return (req, res) => {
+    if (req.method !== "POST") return false;
+    const [pathname, query] = targetOf(req.url);
+    if (pathname !== path) return false;
+    take(req, res, query).catch((err: unknown) => answerUnexpected(res, err, ports.log));
+    return true;
+  };
+}
+
+/** What else may be asked of the webhook's address. */
+export function webhookRoute(path: string, isOpen: () => Promise<boolean>): Router {
+  const router = Router({ strict: true, caseSensitive: true });
 
   router.get(path, async (_req, res) => {
     const open = await isOpen();
@@ -72,6 +92,16 @@ export function webhookRoute(
   return router;
 }
 
+/** Path and query. What is sent to a proxy names a host before them. */
+function targetOf(url = ""): [pathname: string, query: string] {
+  if (!url.startsWith("/")) {
+    const target = URL.parse(url);
+    return [target?.pathname ?? "", target?.search.slice(1) ?? ""];
+  }
+  const at = url.indexOf("?");
+  return at < 0 ? [url, ""] : [url.slice(0, at), url.slice(at + 1)];
+}
+
 function measure(meter: Meter, outcome: Outcome, ms: number): void {
   const { kind: result } = outcome;
   const event = "told" in outcome ? outcome.told : "unknown";
@@ -81,26 +111,23 @@ function measure(meter: Meter, outcome: Outcome, ms: number): void {
   if (outcome.kind === "refused") meter.count("signatureFailures", { reason: outcome.code });
 }
 
-function answer(res: Response, outcome: Outcome): void {
+function answer(res: ServerResponse, outcome: Outcome): void {
   const status = STATUS[outcome.kind];
   switch (outcome.kind) {
     case "refused":
       answerError(res, status, outcome.code, MESSAGES[outcome.code]);
       break;
     case "unavailable":
-      res.set("Retry-After", String(RETRY_AFTER_SECONDS));
+      res.setHeader("Retry-After", RETRY_AFTER_SECONDS);
       answerError(res, status, "queue_unavailable", "The delivery could not be stored. Please try again.");
       break;
     default:
-      res.status(status).json({ status: outcome.kind, id: outcome.id });
+      answerJson(res, status, { status: outcome.kind, id: outcome.id });
   }
 }
 
-export function answerError(res: Response, status: number, code: string, message: string): void {
-  res.status(status).json({ error: { code, message } });
-}
-
-/** The key generation that the callback URL names with `?g=`; anything else than a short word is left out. */
-function readGeneration(g: unknown): string | undefined {
-  return typeof g === "string" && /^[A-Za-z0-9_-]{1,32}$/.test(g) ? g : undefined;
+/** The key generation that the callback URL names with `?g=`, once; anything else than a short word is left out. */
+function generationIn(query: string): string | undefined {
+  const [g, ...more] = query === "" ? [] : new URLSearchParams(query).getAll("g");
+  return g !== undefined && more.length === 0 && /^[A-Za-z0-9_-]{1,32}$/.test(g) ? g : undefined;
 }

@@ -90,7 +90,8 @@ export function createConsumer<Contract extends QueueContract>(ports: {
     const startedAt = performance.now();
     active += 1;
     const attempt = job.attemptsMade + 1;
-    let jobLog = log.child({ job: job.name, jobId: job.id, attempt });
+    const about = { job: job.name, jobId: job.id, attempt };
+    let jobLog: Logger | undefined;
     let result = "failed";
     let how: "done" | "again" | "failed" | "given_up" = attempt >= contract.attempts ? "given_up" : "failed";
     try {
@@ -101,7 +102,7 @@ export function createConsumer<Contract extends QueueContract>(ports: {
           `the job's data does not fit the contract of ${contract.name}: ${problems.join("; ")}`,
         );
       }
-      jobLog = jobLog.child({ identity: contract.identity(data.data) });
+      jobLog = log.child({ ...about, identity: contract.identity(data.data) });
       const ended = await handle(data.data as DataOf<Contract>, {
         id: job.id ?? "",
         name: job.name,
@@ -118,6 +119,7 @@ export function createConsumer<Contract extends QueueContract>(ports: {
       throw new DelayedError();
     } catch (err) {
       if (err instanceof DelayedError) throw err;
+      jobLog ??= log.child(about);
       if (err instanceof ImpossibleJobError) {
         how = "given_up";
         jobLog.error({ err }, "job can never work, kept as failed");
@@ -133,7 +135,7 @@ export function createConsumer<Contract extends QueueContract>(ports: {
       meter.count("jobs", { ...labels, result: how });
       meter.observe("jobTime", labels, ms / 1_000);
       if (how === "done" || how === "given_up") meter.observe("jobAttempts", labels, attempt);
-      jobLog.info({ result, ms: Math.round(ms) }, "job ended");
+      (jobLog ?? log.child(about)).info({ result, ms: Math.round(ms) }, "job ended");
     }
   }
 

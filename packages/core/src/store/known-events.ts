@@ -1,5 +1,6 @@
 import type { Redis } from "../redis/connect.ts";
 import { knownInviteesKey, type Shards, sweptKey } from "../redis/keys.ts";
+import { defineScript } from "./define-script.ts";
 
 /** How many invitees of an event are known: all that ever were, and those who are not canceled. */
 export interface InviteeCount {
@@ -37,6 +38,13 @@ const DAY_MS = 86_400_000;
 /** Longer than a sweep looks back. */
 const SHORTEST_MEMORY_MS = 10 * DAY_MS;
 
+const noteInvitee = defineScript({
+  name: "note-invitee",
+  keys: ["invitees"],
+  args: ["id", "state", "expires_at"],
+  reply: () => undefined,
+});
+
 export function createKnownEvents(ports: {
   readonly redis: Redis;
   readonly shards: Shards;
@@ -50,11 +58,8 @@ export function createKnownEvents(ports: {
 
   return {
     async note({ id, end }, inviteeId, isActive) {
-      const key = inviteesOf(id);
-      const step = redis.multi();
-      if (isActive) step.hsetnx(key, inviteeId, "active");
-      else step.hset(key, inviteeId, "canceled");
-      await step.pexpireat(key, keptUntil(end)).exec();
+      const state = isActive ? "active" : "canceled";
+      await noteInvitee(redis, { invitees: inviteesOf(id) }, { id: inviteeId, state, expires_at: keptUntil(end) });
     },
     async keepListed(eventId, inviteeIds) {
       const key = inviteesOf(eventId);

@@ -7,7 +7,7 @@ export type { Logger } from "pino";
  * Names under which personal data and secrets travel through the project. What is logged by mistake under one of them,
  * at the top or one or two levels down, does not reach the output.
  */
-const SENSITIVE = [
+const SENSITIVE: ReadonlySet<string> = new Set([
   "email",
   "name",
   "firstName",
@@ -28,14 +28,45 @@ const SENSITIVE = [
   "token",
   "authorization",
   "password",
-];
+]);
+const LEVELS = 3;
+
+/**
+ * What is logged, with the values under those names struck out; itself where there are none. By hand, as pino's own
+ * redaction by paths costs a tenth of what a delivery costs (`pnpm bench`).
+ */
+function censored<Facts extends object>(facts: Facts, levels = LEVELS): Facts {
+  let copy: Record<string, unknown> | undefined;
+  for (const [name, value] of Object.entries(facts)) {
+    const told = SENSITIVE.has(name)
+      ? "[redacted]"
+      : isToBeLookedInto(value, levels)
+        ? censored(value, levels - 1)
+        : value;
+    if (told === value) continue;
+    copy ??= (Array.isArray(facts) ? [...facts] : { ...facts }) as Record<string, unknown>;
+    copy[name] = told;
+  }
+  return (copy as Facts | undefined) ?? facts;
+}
+
+/** Of an error only some parts are told anyway, see `describeError`. */
+function isToBeLookedInto(value: unknown, levels: number): value is object {
+  return levels > 1 && typeof value === "object" && value !== null && !(value instanceof Error);
+}
+
+const events = new Map<string, string>();
 
 /** The name of a log line's event: its constant message in small letters, as `docs/log-events.md` lists them. */
 export function eventOf(message: string): string {
-  return message
+  const known = events.get(message);
+  if (known !== undefined) return known;
+  const event = message
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, "_")
     .replaceAll(/^_|_$/g, "");
+  events.set(message, event);
+  return event;
 }
 
 /** Each line bears the name of its event; one whose message varies brings it along. */
@@ -71,8 +102,7 @@ export function createLogger(options: {
       level: options.level,
       base: { app: options.app },
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: SENSITIVE.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[redacted]" },
+      formatters: { level: (label) => ({ level: label }), log: censored, bindings: censored },
       serializers: { err: describeError },
       hooks: {
         logMethod(args, method) {
