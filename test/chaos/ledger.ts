@@ -194,20 +194,34 @@ export function openConflicts(ids: readonly string[]): string[] {
     .toSorted();
 }
 
-/** The conflicts that bookings have in the end, each pair of a host's looked at. */
+interface Busy {
+  readonly one: TakenTime;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The conflicts that bookings have in the end: each pair of a host's is looked at that can overlap. */
 function expectedConflicts(taken: readonly TakenTime[]): string[] {
-  const ofHosts = new Map<string, TakenTime[]>();
+  const ofHosts = new Map<string, Busy[]>();
   for (const one of taken) {
-    for (const host of Object.keys(one.busy)) ofHosts.set(host, [...(ofHosts.get(host) ?? []), one]);
+    for (const [host, { start, end }] of Object.entries(one.busy)) {
+      const all = ofHosts.get(host) ?? [];
+      ofHosts.set(host, all);
+      all.push({ one, start: Date.parse(start), end: Date.parse(end) });
+    }
   }
-  const names = [...ofHosts].flatMap(([host, all]) =>
-    all.flatMap((one, index) =>
-      all.slice(index + 1).flatMap((other) => {
+  const names: string[] = [];
+  for (const [host, all] of ofHosts) {
+    const sorted = all.toSorted((a, b) => a.start - b.start);
+    for (const [index, { one, end }] of sorted.entries()) {
+      for (let next = index + 1; next < sorted.length; next++) {
+        const { one: other, start } = sorted[next] as Busy;
+        if (start >= end) break;
         const conflict = conflictOf(host, one, other);
-        return conflict === undefined ? [] : [`${conflict.pair}.conflict.${conflict.data.overlap.start}`];
-      }),
-    ),
-  );
+        if (conflict !== undefined) names.push(`${conflict.pair}.conflict.${conflict.data.overlap.start}`);
+      }
+    }
+  }
   return names.toSorted();
 }
 
