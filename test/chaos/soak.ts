@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { createRandom } from "../simulator/random.ts";
 import type { AppProcess } from "../support/app-process.ts";
-import { scrape } from "../support/stack.ts";
+import { COLLECTED } from "../support/collect-garbage.ts";
 import { until } from "../support/until.ts";
 import { type AfterRetention, goOnInTenYears, type Holding, holdingOf } from "./after-retention.ts";
 import { FAULTS, type Fault, isPossible } from "./faults.ts";
@@ -30,7 +30,7 @@ export interface Sample {
   readonly acknowledged: number;
   readonly refused: number;
   readonly waiting: number;
-  /** Heap in use, in MB, of the ingest and of the worker that are never ended. */
+  /** Heap in use after a collection, in MB, of the ingest and of the worker that are never ended. */
   readonly ingestMb: number;
   readonly workerMb: number;
   readonly redisKeys: number;
@@ -46,7 +46,7 @@ export interface SoakReport {
   readonly forgedAndAccepted: number;
   readonly samples: readonly Sample[];
   /**
-   * MB an hour that the smallest heap of each minute, which is what a collection of garbage leaves, grows in the second
+   * MB an hour that the smallest heap of each minute, as collections of garbage have left it, grows in the second
    * half of the time; and by how much that may be wrong (two standard errors).
    */
   readonly ingestSlope: Slope;
@@ -62,8 +62,7 @@ export interface Slope {
 }
 
 const SAMPLE_MS = 2_000;
-/** Tight, so that garbage is collected often and what is left of it can be seen; any tighter, and nothing else is done. */
-const SMALL_HEAP = ["--max-semi-space-size=8", "--max-old-space-size=300"];
+const COLLECTING = ["--expose-gc", "--import", new URL("../support/collect-garbage.ts", import.meta.url).href];
 /** With `appendfsync always` a job mostly waits for the disk, and what faults have left is to be caught up with. */
 const VARIABLES = { WORKER_CONCURRENCY: "40" };
 const SETTLE_MS = 900_000;
@@ -94,7 +93,7 @@ export const STEADY_FAULTS: readonly Fault[] = [
 /** Hurts an installation again and again for so long, in an order that the seed says. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {
   const { seed, minutes, deliveriesPerSecond, calmMs, faultMs, ages, onSample, onProgress } = options;
-  const installation = await startInstallation({ seed, nodeOptions: SMALL_HEAP, variables: VARIABLES });
+  const installation = await startInstallation({ seed, nodeOptions: COLLECTING, variables: VARIABLES });
   const atStart = await holdingOf(installation);
   const { redis, shards, simulator } = installation;
   const samples: Sample[] = [];
@@ -181,8 +180,8 @@ function createSampler({ ingest, workers, redis, simulator, shards }: Installati
       acknowledged,
       refused: attempts - acknowledged,
       waiting: waiting.reduce((sum, count) => sum + count, 0),
-      ingestMb: await heapOf(ingest.now(), "telling metrics"),
-      workerMb: await heapOf(workers[0].now(), "listening"),
+      ingestMb: heapOf(ingest.now()),
+      workerMb: heapOf(workers[0].now()),
       redisKeys,
       redisMb: Math.round(Number(/used_memory:(\d+)/.exec(info)?.[1] ?? 0) / 2 ** 20),
       faults,
@@ -190,12 +189,11 @@ function createSampler({ ingest, workers, redis, simulator, shards }: Installati
   };
 }
 
-/** Heap in use, in MB, as the process itself says at the address that it has logged. */
-async function heapOf(app: AppProcess, said: string): Promise<number> {
-  const { url } = await app.untilLogged(said);
-  const [, bytes] = /^nodejs_heap_size_used_bytes(?:\{.*\})? (\S+)/m.exec(await scrape(url)) ?? [];
-  if (bytes === undefined) throw new Error("the metrics do not tell the heap");
-  return Number(bytes) / 2 ** 20;
+/** In MB, what the last collection has left of it. */
+function heapOf(app: AppProcess): number {
+  const collected = app.logs.findLast(({ msg }) => msg === COLLECTED);
+  if (collected === undefined) throw new Error("no garbage has been collected yet");
+  return Number(collected["heapMb"]);
 }
 
 /** The smallest value of each minute, by the hour. */

@@ -28,7 +28,7 @@ const AT_ONCE = 4;
 const POINTS = Number(process.env["KILL_POINTS"] ?? 20);
 const SEED = Number(process.env["KILL_SEED"] ?? Math.floor(Date.now() / 86_400_000));
 /** Of the job that is looked at; so many deliveries are sent to an ingest. */
-const COMMANDS = { job: 28, enqueue: 4 };
+const COMMANDS = { job: 25, enqueue: 4 };
 
 let server: RedisServer;
 let simulator: Simulator;
