@@ -9,7 +9,7 @@ import { DEMO_TOKEN, type Simulator, type SimulatorOptions, startSimulator } fro
 import { type AppProcess, startNode } from "../support/app-process.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { bodyOf, startWorker } from "../support/stack.ts";
+import { bodyOf, LONG_LOCKS, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const WORKERS = 4;
@@ -81,6 +81,7 @@ describe("four workers with a cold cache", () => {
     const bodies = book(JOBS, slugs);
     simulator.setFaults({ apiLatencyMs: 300 });
     const variables = {
+      ...LONG_LOCKS,
       CALENDLY_API_BASE_URL: simulator.url,
       CALENDLY_API_TOKEN: DEMO_TOKEN,
       CALENDLY_CACHE_TTL: "60",

@@ -9,7 +9,15 @@ import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { bodyOf, type Ingest, type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
+import {
+  bodyOf,
+  type Ingest,
+  LONG_LOCKS,
+  type OutcomeLog,
+  openOutcomeLog,
+  startIngest,
+  startWorker,
+} from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const LATE_S = 3_600;
@@ -40,7 +48,8 @@ afterEach(async () => {
 });
 
 async function startOne(variables: Variables = {}): Promise<AppProcess> {
-  const settings = { CALENDLY_API_BASE_URL: simulator.url, CALENDLY_API_TOKEN: DEMO_TOKEN, ...variables };
+  const calendly = { CALENDLY_API_BASE_URL: simulator.url, CALENDLY_API_TOKEN: DEMO_TOKEN };
+  const settings = { ...LONG_LOCKS, ...calendly, ...variables };
   worker = startWorker(server.url, settings);
   await worker.untilLogged("taking jobs");
   return worker;

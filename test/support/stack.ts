@@ -49,6 +49,9 @@ export async function startIngest(
   return { ...app, baseUrl: String(url), webhookUrl: `${url}${WEBHOOK_PATH}` };
 }
 
+/** Locks for workers of which none is killed: a job that is begun twice as its worker was slow would be counted twice. */
+export const LONG_LOCKS = { WORKER_JOB_LOCK_DURATION: "30000", WORKER_STALLED_CHECK_INTERVAL: "30000" };
+
 /** A worker with short locks, so that what a killed one leaves is taken over soon. */
 export function startWorker(
   redisUrl: string,
