@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
 import { runCommand } from "../support/cli.ts";
 import { deliver } from "../support/deliveries.ts";
+import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
@@ -153,7 +154,7 @@ async function eraseWhile(day: string, guest: string, meanwhile: (named: Invitee
   return await idsAbout(named);
 }
 
-test("what is told of a booking while outcomes of it are told again stays behind them", async () => {
+testWhere("a proxy", "what is told of a booking while outcomes of it are told again stays behind them", async () => {
   const ids = await eraseWhile("24", "guest@acme-corp.example", async (named) => {
     stack.simulator.account.cancel(named.id);
     await stack.deliver(named, "invitee.canceled");
@@ -163,7 +164,7 @@ test("what is told of a booking while outcomes of it are told again stays behind
   expect(JSON.stringify(await stack.outcomes.all())).not.toContain("guest@acme-corp.example");
 });
 
-test("a person who is erased twice at the same time has nothing told twice", async () => {
+testWhere("a proxy", "a person who is erased twice at the same time has nothing told twice", async () => {
   const ids = await eraseWhile("25", "double@acme-corp.example", async () => {
     expect(run(["erase", "double@acme-corp.example"])).toMatchObject({ status: 0 });
   });
