@@ -34,9 +34,8 @@ if (perSecond === undefined) {
     const due = Math.min(count, Math.floor(((now - startedAt) / 1_000) * perSecond));
     for (; begun < due; begun++) waiting.push({ request: requests[begun] as Buffer, since: now });
     if (begun === count) clearInterval(timer);
-    for (let socket = idle.pop(); socket !== undefined; socket = idle.pop()) {
-      if (!sendWaiting(socket)) break;
-    }
+    // Whoever has been idle longest, or else some would be until the server closes them.
+    while (waiting.length > 0 && idle.length > 0) sendWaiting(idle.shift() as Socket);
   }, TICK_MS);
 }
 while (ms.length < count) await pause(5);
@@ -93,14 +92,10 @@ function sendNext(socket: Socket): void {
   send(socket, request, performance.now());
 }
 
-function sendWaiting(socket: Socket): boolean {
+function sendWaiting(socket: Socket): void {
   const next = waiting.shift();
-  if (next === undefined) {
-    idle.push(socket);
-    return false;
-  }
-  send(socket, next.request, next.since);
-  return true;
+  if (next === undefined) idle.push(socket);
+  else send(socket, next.request, next.since);
 }
 
 function send(socket: Socket, request: Buffer, since: number): void {

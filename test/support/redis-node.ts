@@ -61,6 +61,9 @@ export async function startRedisNode(options: RedisOptions = {}): Promise<RedisS
     options.appendfsync ?? "always",
     "--save",
     "",
+    // A replica gets its copy at once: nobody waits for a second one to come along.
+    "--repl-diskless-sync-delay",
+    "0",
     ...(user === undefined ? [] : lettingIn(user)),
     ...(certificate === undefined ? [] : speakingTls(port, certificate)),
     ...(options.settings ?? []),
