@@ -30,6 +30,10 @@ test("a figure is held against the other's by the medians", () => {
   expect(isKept({ ...one, ratio: 1.41 })).toBe(false);
 });
 
+test("of two values the median lies in the middle", () => {
+  expect(figure(ABOUT, [10, 20]).ours.median).toBe(15);
+});
+
 test("a figure that stands alone is held against its bound", () => {
   expect(isKept(figure({ ...ABOUT, atMost: 300 }, [299]))).toBe(true);
   expect(isKept(figure({ ...ABOUT, atMost: 300 }, [301]))).toBe(false);
@@ -45,10 +49,10 @@ test.each([
 
 test("the table says where it was measured, and which aims are missed", () => {
   const machine = { cpu: "a CPU", cores: 2, memoryGb: 8, system: "Linux 6.1", node: "24.0.0", redis: "7.0.15" };
-  const figures = [figure({ ...ABOUT, atMost: 1.4 }, [30, 20], { name: "limit", values: [10] })];
+  const figures = [figure({ ...ABOUT, atMost: 1.4 }, [40, 20], { name: "limit", values: [10] })];
   const text = renderBenchmark({ measuredAt: "2026-01-02T03:04:05.000Z", machine, rounds: 2, figures });
   expect(text).toContain("Measured on 2026-01-02: a CPU, 2 cores, 8 GB, Linux 6.1, Node 24.0.0, Redis 7.0.15");
   expect(text).toContain(
-    "| ingest: CPU per delivery | 30.0 µs (20.0 to 30.0) | 10.0, limit | 3.00 | ≤ 1.4 **not kept** |",
+    "| ingest: CPU per delivery | 30.0 µs (20.0 to 40.0) | 10.0, limit | 3.00 | ≤ 1.4 **not kept** |",
   );
 });
