@@ -1,5 +1,6 @@
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import { appMain } from "../support/app-process.ts";
+import { ASKING_NOTHING } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { cpuOf, pin } from "./machine.ts";
 import { CORE } from "./places.ts";
@@ -31,10 +32,7 @@ export function startWorker(
     WORKER_CONCURRENCY: String(CONCURRENCY),
     CALENDLY_API_BASE_URL: calendly.url,
     CALENDLY_API_TOKEN: calendly.token,
-    CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: "0",
-    CALENDLY_RECONCILE_NEAR_INTERVAL: "0",
-    CALENDLY_RECONCILE_FAR_INTERVAL: "0",
-    CALENDLY_RECONCILE_PAST_INTERVAL: "0",
+    ...ASKING_NOTHING,
     CALENDLY_PUBLISH_FROM: "1970-01-01T00:00:00Z",
     ...variables,
   });

@@ -16,7 +16,7 @@ type Part = (typeof PARTS)[number];
 
 const USAGE = `pnpm bench [options]
 
-Linux. Takes about half an hour and 12 GB of memory; with --short a minute.
+Linux. The part growth fills a Redis with a million bookings and deliveries; --short takes a minute for all parts.
 
   --only PART      ${PARTS.join(", ")}; can be given several times (default: all)
   --rounds N       of each measurement, in turns with what it is held against (default 5)

@@ -49,6 +49,14 @@ export async function startIngest(
   return { ...app, baseUrl: String(url), webhookUrl: `${url}${WEBHOOK_PATH}` };
 }
 
+/** Nothing is asked of Calendly at its time, but only where a delivery needs it. */
+export const ASKING_NOTHING = {
+  CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: "0",
+  CALENDLY_RECONCILE_NEAR_INTERVAL: "0",
+  CALENDLY_RECONCILE_FAR_INTERVAL: "0",
+  CALENDLY_RECONCILE_PAST_INTERVAL: "0",
+};
+
 /** Locks for workers of which none is killed: a job that is begun twice as its worker was slow would be counted twice. */
 export const LONG_LOCKS = { WORKER_JOB_LOCK_DURATION: "30000", WORKER_STALLED_CHECK_INTERVAL: "30000" };
 
@@ -68,11 +76,7 @@ export function startWorker(
     WORKER_STALLED_CHECK_INTERVAL: "500",
     CALENDLY_API_TOKEN: "test-token-not-a-secret",
     CALENDLY_API_BASE_URL: NOBODY,
-    // Nothing is asked of Calendly unless a test is about that.
-    CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: "0",
-    CALENDLY_RECONCILE_NEAR_INTERVAL: "0",
-    CALENDLY_RECONCILE_FAR_INTERVAL: "0",
-    CALENDLY_RECONCILE_PAST_INTERVAL: "0",
+    ...ASKING_NOTHING,
     // What tests tell of happened whenever it suits them.
     CALENDLY_PUBLISH_FROM: "1970-01-01T00:00:00Z",
     ...variables,
