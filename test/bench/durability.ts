@@ -1,13 +1,12 @@
-import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { createProducer, type Producer } from "@calendly-worker/core/queues/producer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createReplication, type Replicated } from "@calendly-worker/core/redis/replication";
-import { createdBody, newInvitee } from "../support/bookings.ts";
-import { connectRedis, silent } from "../support/connect-redis.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { until } from "../support/until.ts";
+import { bodiesOf, deliveryOf } from "./bookings.ts";
 
 // What it costs to lose less: deliveries taken a second and the time for one, with each setting of Redis, in turns and in
 // one run.
@@ -49,20 +48,18 @@ async function open({ name, appendfsync, replicas }: (typeof SETTINGS)[number]):
     servers.push(await startRedis({ appendfsync, settings: ["--replicaof", "127.0.0.1", String(primary.port)] }));
     await until("the replica has all", async () => /slave0:.*state=online/.test(await redis.info("replication")));
   }
-  const ports = { redis, shards, contract: deliveries, log: silent };
-  const producer = createProducer({ ...ports, deduplicationMs: 3_600_000, deadlineMs: DEADLINE_MS });
+  const producer = createProducer({ redis, contract: deliveries, deduplicationMs: 3_600_000, deadlineMs: DEADLINE_MS });
   const replicated = createReplication({ redis, replicas, timeoutMs: DEADLINE_MS });
   return { name, servers, redis, producer, replicated, perSecond: [], ms: [] };
 }
 
 async function round({ producer, replicated, perSecond, ms }: Store): Promise<void> {
-  const all = Array.from({ length: DELIVERIES_PER_ROUND }, () => createdBody(newInvitee()));
+  const all = Array.from({ length: DELIVERIES_PER_ROUND }, (_, index) => bodiesOf(index)[0]);
   const started = performance.now();
   async function take(): Promise<void> {
     for (let body = all.pop(); body !== undefined; body = all.pop()) {
       const from = performance.now();
-      const { identity } = readDelivery(Buffer.from(body));
-      const data = { identity, body, receivedAt: new Date().toISOString(), origin: "webhook" } as const;
+      const data = deliveryOf(body);
       await replicated(shard, () => producer.enqueue(shard, "invitee.created", data));
       ms.push(performance.now() - from);
     }

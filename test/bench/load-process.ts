@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { createdBody, newInvitee } from "../support/bookings.ts";
+import { bodiesOf } from "./bookings.ts";
 import type { LoadOptions, LoadResult } from "./load.ts";
 import { quantile } from "./stats.ts";
 
@@ -57,15 +57,15 @@ function makeRequests() {
     const is = (share: number) => Math.floor((index + 1) * share) > Math.floor(index * share);
     const repeated = is(duplicates) ? genuine[Math.floor(genuine.length / 2)] : undefined;
     const isForged = is(forged);
-    const request = repeated ?? requestOf(bodyOf(), isForged ? "a key that nobody gave out" : key);
+    const request = repeated ?? requestOf(bodyOf(index), isForged ? "a key that nobody gave out" : key);
     if (repeated === undefined && !isForged) genuine.push(request);
     made.push(request);
   }
   return { requests: made, facts: genuine.length };
 }
 
-function bodyOf(): string {
-  const body = createdBody(newInvitee());
+function bodyOf(index: number): string {
+  const [body] = bodiesOf(index);
   const missing = bodyBytes - Buffer.byteLength(body);
   return missing <= 0 ? body : body.replace('"Acme Corp"', `"Acme Corp ${"and sons ".repeat(missing / 9)}"`);
 }

@@ -13,7 +13,7 @@ import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { runCommand } from "../support/cli.ts";
-import { connectRedis, silent } from "../support/connect-redis.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
 import { testWhere } from "../support/limits.ts";
 import { type Prometheus, startPrometheus } from "../support/prometheus.ts";
@@ -178,11 +178,9 @@ describeWith("prometheus", "with a real Prometheus", () => {
       const search = createJobSearch({ redis, shards, contract: anything });
       const producer = createProducer({
         redis,
-        shards,
         contract: anything,
         deduplicationMs: 1,
         deadlineMs: 2_000,
-        log: silent,
       });
       let conflicting: { id: string; uri: string };
       let destination = "";
@@ -293,7 +291,7 @@ describeWith("prometheus", "with a real Prometheus", () => {
         },
         LASTING,
       );
-      await Promise.all([search.close(), producer.close()]);
+      await search.close();
 
       await suffer(
         {

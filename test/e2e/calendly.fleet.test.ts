@@ -7,7 +7,7 @@ import { createShards } from "@calendly-worker/core/redis/keys";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import { type AppProcess, startNode } from "../support/app-process.ts";
-import { connectRedis, silent } from "../support/connect-redis.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, LONG_LOCKS, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -58,7 +58,7 @@ describe("four workers with a cold cache", () => {
 
   async function enqueue(bodies: readonly string[]): Promise<void> {
     const contract = { ...deliveries, identity: () => randomUUID() };
-    const options = { redis, shards, contract, deduplicationMs: 1_000, deadlineMs: 20_000, log: silent };
+    const options = { redis, contract, deduplicationMs: 1_000, deadlineMs: 20_000 };
     const producer = createProducer(options);
     const receivedAt = new Date().toISOString();
     await Promise.all(
@@ -67,7 +67,6 @@ describe("four workers with a cold cache", () => {
         return producer.enqueue(shards.first, "invitee.created", { identity, body, receivedAt, origin: "webhook" });
       }),
     );
-    await producer.close();
   }
 
   const outcomes = async () =>

@@ -11,7 +11,7 @@ import { createRandom } from "../simulator/random.ts";
 import { type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
-import { connectRedis, silent } from "../support/connect-redis.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
 import { testWhere } from "../support/limits.ts";
@@ -69,14 +69,13 @@ function bodies({ uri }: Pick<Invitee, "uri">, event?: string): string[] {
 }
 
 async function enqueue(redis: Redis, all: readonly string[]): Promise<void> {
-  const options = { redis, shards, contract: deliveries, deduplicationMs: 60_000, deadlineMs: 5_000, log: silent };
+  const options = { redis, contract: deliveries, deduplicationMs: 60_000, deadlineMs: 5_000 };
   const producer = createProducer(options);
   for (const body of all) {
     const { identity } = readDelivery(Buffer.from(body));
     const receivedAt = new Date().toISOString();
     await producer.enqueue(shards.first, "invitee.rescheduled", { identity, body, receivedAt, origin: "webhook" });
   }
-  await producer.close();
 }
 
 const untilIdle = (redis: Redis) =>

@@ -18,7 +18,7 @@ import { openConflicts as namesOfOpen } from "../chaos/ledger.ts";
 import { createRandom } from "../simulator/random.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
-import { connectRedis, silent } from "../support/connect-redis.ts";
+import { connectRedis } from "../support/connect-redis.ts";
 import { jobCount } from "../support/job-count.ts";
 import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
@@ -72,11 +72,9 @@ async function startWorkers(): Promise<void> {
 async function enqueueAll(bodies: readonly string[], origin: Delivery["origin"]): Promise<void> {
   const producer = createProducer({
     redis,
-    shards,
     contract: { ...deliveries, identity: () => randomUUID() },
     deduplicationMs: 1_000,
     deadlineMs: 10_000,
-    log: silent,
   });
   const receivedAt = new Date().toISOString();
   await Promise.all(
@@ -86,7 +84,6 @@ async function enqueueAll(bodies: readonly string[], origin: Delivery["origin"])
       return producer.enqueue(shard, "invitee.created", { identity: fact.identity, body, receivedAt, origin });
     }),
   );
-  await producer.close();
   await until("all jobs have ended", isIdle, { deadlineMs: 50_000 });
 }
 

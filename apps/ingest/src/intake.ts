@@ -8,7 +8,7 @@ import type { Replicated } from "@calendly-worker/core/redis/replication";
 import { createLateMemory } from "@calendly-worker/core/store/late-deliveries";
 import { createNotices, type Notice } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
-import type { Logger } from "@calendly-worker/core/telemetry/logger";
+import type { TraceOfJob } from "@calendly-worker/core/telemetry/trace";
 import type { Ports } from "./receive.ts";
 
 /** Where deliveries go. Until it is open, and while Redis is away, everything in it rejects. */
@@ -16,7 +16,6 @@ export interface Intake extends Pick<Ports, "enqueue" | "quarantine" | "hint"> {
   /** To be called once Redis is ready and found safe. */
   open(): void;
   isOpen(): boolean;
-  close(): Promise<void>;
 }
 
 export function createIntake(ports: {
@@ -28,7 +27,7 @@ export function createIntake(ports: {
   readonly deadlineMs: number;
   readonly retentionDays: number;
   readonly now: () => Date;
-  readonly log: Logger;
+  readonly traceOfJob: TraceOfJob;
 }): Intake {
   const { shards, replicated, deadlineMs, now } = ports;
   let stores: ReturnType<typeof openStores> | undefined;
@@ -58,12 +57,12 @@ export function createIntake(ports: {
       stores ??= openStores();
     },
 
-    async enqueue({ identity, job, fact }, { body, signedWith, generation }) {
+    async enqueue({ identity, job, fact, body }, { signedWith, generation }) {
       const shard = shards.of(subjectOf(fact));
       const { deliveries } = opened();
       const data = {
         identity,
-        body: Buffer.from(body).toString("utf8"),
+        body,
         receivedAt: now().toISOString(),
         signedWith,
         origin: "webhook",
@@ -95,10 +94,6 @@ export function createIntake(ports: {
     },
 
     isOpen: () => stores !== undefined,
-
-    async close() {
-      await Promise.all([stores?.deliveries.close(), stores?.late.close()]);
-    },
   };
 }
 

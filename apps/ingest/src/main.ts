@@ -15,6 +15,7 @@ import { createFlow } from "@calendly-worker/core/store/flow";
 import { ANNOUNCE_EVERY_MS, announce, leave, newInstance } from "@calendly-worker/core/store/instances";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { createMeter } from "@calendly-worker/core/telemetry/meter";
+import { openTraceOfJob } from "@calendly-worker/core/telemetry/trace";
 import { createApp } from "./app.ts";
 import { createIntake } from "./intake.ts";
 import { createKeyCoverage } from "./key-coverage.ts";
@@ -54,9 +55,8 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
     deadlineMs: REDIS_DEADLINE_MS,
     retentionDays: config.CALENDLY_BOOKING_RETENTION_DAYS,
     now: () => new Date(),
-    log,
+    traceOfJob: await openTraceOfJob({ isEnabled: config.DD_TRACE_ENABLED }),
   });
-  lifecycle.own("intake", intake, () => intake.close());
 
   const soon = (answer: Promise<boolean>) => withinDeadline(REDIS_DEADLINE_MS, answer).catch(() => false);
   // Listening before Redis is there: a delivery that comes early is told 503, and a probe can see why.

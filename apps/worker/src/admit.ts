@@ -1,7 +1,7 @@
 import type { InviteeFact } from "@calendly-worker/core/bookings/facts";
 import { isPastRetention } from "@calendly-worker/core/bookings/retention";
 import { isInScope, type Scope } from "@calendly-worker/core/bookings/scope";
-import { type DeliveredFact, readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import { type DeliveredFact, readBody } from "@calendly-worker/core/calendly/deliveries";
 import { ImpossibleJobError } from "@calendly-worker/core/queues/errors";
 import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
 
@@ -54,7 +54,7 @@ export function createAdmission(ports: {
 
 /** What ingest has read is read again: the queue is trusted no more than the network. */
 function factOf(delivery: Delivery): DeliveredFact {
-  const reading = readDelivery(Buffer.from(delivery.body));
+  const reading = readBody(delivery.body);
   if (reading.kind === "fact") return reading.fact;
   const why = reading.kind === "unreadable" ? [reading.reason, ...reading.problems] : [reading.event];
   throw new ImpossibleJobError(`the delivery is not a fact that is handled: ${reading.kind}, ${why.join("; ")}`);

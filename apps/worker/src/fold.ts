@@ -211,7 +211,7 @@ export function createFold(ports: {
         problems: [`chain: ${why}`],
         receivedAt,
         ...(signedWith && { signedWith }),
-        body: Buffer.from(body),
+        body: Buffer.from(JSON.stringify(body)),
       });
     }
     for (const { delivery, waitedFor } of [...pending, ...dropped]) {

@@ -15,7 +15,7 @@ export function createFoldMeasure(meter: Meter, flow: Flow, now: () => number): 
       flow.count("published", outcomes.length);
       if (origin !== "webhook" || delivery === undefined || outcomes.length === 0) return;
       meter.observe("acknowledgedToOutcome", {}, secondsSince(delivery.receivedAt));
-      const { created_at: createdAt } = JSON.parse(delivery.body) as { created_at?: unknown };
+      const { created_at: createdAt } = delivery.body as { readonly created_at?: unknown };
       if (typeof createdAt === "string") meter.observe("endToEnd", {}, secondsSince(createdAt));
     },
   };

@@ -1,6 +1,6 @@
 import { emptyBooking, mergeFact } from "@calendly-worker/core/bookings/booking";
 import { publish } from "@calendly-worker/core/bookings/outcomes";
-import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import { readBody } from "@calendly-worker/core/calendly/deliveries";
 import type { JobHandler } from "@calendly-worker/core/queues/consumer";
 import type { deliveries } from "@calendly-worker/core/queues/contracts";
 import type { Delivery } from "@calendly-worker/core/store/bookings";
@@ -29,7 +29,7 @@ export function foldDelivery(ports: {
 
   /** The first outcome that would follow, were there nothing else. */
   function outcomeOf({ body, origin }: Delivery) {
-    const reading = readDelivery(Buffer.from(body));
+    const reading = readBody(body);
     if (reading.kind !== "fact" || reading.fact.kind !== "invitee") return undefined;
     const { oldInvitee: _, newInvitee: __, ...fact } = reading.fact;
     const merge = mergeFact(emptyBooking(fact.inviteeId), fact);
@@ -42,6 +42,6 @@ export function foldDelivery(ports: {
 /** The signed body says it, and the identity follows from that. */
 function testIn({ identity, body }: Delivery): string | undefined {
   if (!identity.startsWith("test/")) return undefined;
-  const reading = readDelivery(Buffer.from(body));
+  const reading = readBody(body);
   return reading.kind === "fact" ? reading.test : undefined;
 }

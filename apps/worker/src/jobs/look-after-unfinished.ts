@@ -1,4 +1,4 @@
-import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
+import { readBody } from "@calendly-worker/core/calendly/deliveries";
 import type { Shards } from "@calendly-worker/core/redis/keys";
 import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
 import type { Unfinished } from "../unfinished.ts";
@@ -42,7 +42,7 @@ export function lookAfterUnfinished(ports: {
 }
 
 function predecessorOf({ body }: Delivery) {
-  const reading = readDelivery(Buffer.from(body));
+  const reading = readBody(body);
   const isInvitee = reading.kind === "fact" && reading.fact.kind === "invitee";
   return isInvitee && reading.fact.oldInvitee !== undefined ? [reading.fact.oldInvitee] : [];
 }

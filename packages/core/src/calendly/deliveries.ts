@@ -30,6 +30,8 @@ export type Reading =
       readonly identity: string;
       readonly job: string;
       readonly fact: DeliveredFact;
+      /** All that was said, as JSON. */
+      readonly body: unknown;
       /** Its own id where it was sent as a test, by whoever has the signing key: it counts for nothing. */
       readonly test?: string;
     }
@@ -75,25 +77,29 @@ function handled<Payload>(how: Handled<Payload>): Handled<unknown> {
 }
 
 /** Reads the bytes of a delivery whose signature has been checked. Never throws. */
-export function readDelivery(body: Uint8Array): Reading {
-  const bodyIdentity = () => `body/${createHash("sha256").update(body).digest("hex")}`;
-  const unreadable = (reason: UnreadableReason, problems: readonly string[] = []): Reading => ({
+export function readDelivery(bytes: Uint8Array): Reading {
+  const unreadable = (reason: UnreadableReason): Reading => ({
     kind: "unreadable",
-    identity: bodyIdentity(),
+    identity: identityOfBody(bytes),
     reason,
-    problems,
+    problems: [],
   });
-
-  if (!isUtf8(body)) return unreadable("not_utf8");
-  let json: unknown;
+  if (!isUtf8(bytes)) return unreadable("not_utf8");
   try {
-    json = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString("utf8"));
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+    return readBody(JSON.parse(text), () => identityOfBody(bytes));
   } catch {
     return unreadable("not_json");
   }
+}
 
-  const wrapped = envelope.safeParse(json);
-  if (!wrapped.success) return unreadable("not_an_envelope", describe(wrapped.error));
+/** The same of what such bytes say as JSON. Never throws. */
+export function readBody(body: unknown, bodyIdentity = () => identityOfBody(JSON.stringify(body))): Reading {
+  const wrapped = envelope.safeParse(body);
+  if (!wrapped.success) {
+    const problems = describe(wrapped.error);
+    return { kind: "unreadable", identity: bodyIdentity(), reason: "not_an_envelope", problems };
+  }
   const { event, payload, test } = wrapped.data;
   const how = Object.hasOwn(HANDLED, event) ? HANDLED[event] : undefined;
   if (how === undefined) return { kind: "unhandled", identity: bodyIdentity(), event };
@@ -105,8 +111,12 @@ export function readDelivery(body: Uint8Array): Reading {
   }
   const fact = how.fact(event, read.data);
   // A name of its own, inside what is signed: nothing that Calendly delivers can be sent again as a test.
-  if (test) return { kind: "fact", identity: `test/${test.id}`, job: "test", fact, test: test.id };
-  return { kind: "fact", identity: fact.identity, job: how.job(event, fact), fact };
+  if (test) return { kind: "fact", identity: `test/${test.id}`, job: "test", fact, body, test: test.id };
+  return { kind: "fact", identity: fact.identity, job: how.job(event, fact), fact, body };
+}
+
+function identityOfBody(body: Uint8Array | string): string {
+  return `body/${createHash("sha256").update(body).digest("hex")}`;
 }
 
 /** Where the payload of what happens once to an invitee does not fit but names it, repeats are one entry in quarantine. */

@@ -11,6 +11,7 @@ import {
   wrap,
 } from "cockatiel";
 import type { Trace } from "../telemetry/trace.ts";
+import { endingWith } from "./ending.ts";
 import { CalendlyError, errorOfAnswer, readBudget } from "./errors.ts";
 import type { ApiGate, ApiToken, Priority } from "./gate.ts";
 
@@ -98,8 +99,9 @@ export function createRequester(ports: RequesterPorts): Requester {
   const repeated = wrap(again, breaker);
 
   async function perform(request: ApiRequest, options: CallOptions = {}): Promise<string> {
-    const stopping = options.signal === undefined ? ports.signal : AbortSignal.any([ports.signal, options.signal]);
-    const signal = AbortSignal.any([stopping, AbortSignal.timeout(totalTimeoutMs)]);
+    const stops = options.signal === undefined ? [ports.signal] : [ports.signal, options.signal];
+    using ending = endingWith(stops, totalTimeoutMs);
+    const { signal } = ending;
     const policy = request.method === "GET" ? repeated : breaker;
     try {
       return await policy.execute(() => attempt(request, options, signal), signal);
@@ -168,7 +170,7 @@ export function createRequester(ports: RequesterPorts): Requester {
       ports.onAnswer?.({ endpoint, status, ms: performance.now() - startedAt });
     const url = new URL(`${baseUrl}${path}`);
     url.search = new URLSearchParams(query).toString();
-    const timeout = AbortSignal.timeout(timeoutMs);
+    using ending = endingWith([signal], timeoutMs);
     try {
       const ask = async (tag: (name: string, value: string | number) => void) => {
         const response = await fetch(url, {
@@ -179,7 +181,7 @@ export function createRequester(ports: RequesterPorts): Requester {
           },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
           redirect: "error",
-          signal: AbortSignal.any([signal, timeout]),
+          signal: ending.signal,
         });
         tag("http.status_code", response.status);
         return { status: response.status, headers: response.headers, text: await response.text() };
@@ -188,10 +190,10 @@ export function createRequester(ports: RequesterPorts): Requester {
       tell(answer.status);
       return answer;
     } catch (cause) {
-      tell(timeout.aborted ? "timed_out" : "unreachable");
+      tell(ending.isTimeUp() ? "timed_out" : "unreachable");
       await gate.leave({ ticket, token, budget: {}, isRefused: false, provenScopes: [] });
       if (signal.aborted) throw errorOfEnd(call, signal);
-      if (timeout.aborted) throw new CalendlyError("timed_out", `Calendly did not answer in time to ${call}`);
+      if (ending.isTimeUp()) throw new CalendlyError("timed_out", `Calendly did not answer in time to ${call}`);
       throw new CalendlyError("unavailable", `Calendly could not be reached for ${call}`, {}, { cause });
     }
   }

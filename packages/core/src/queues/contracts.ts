@@ -29,13 +29,22 @@ const ASKING = {
   keepFailed: NOTHING,
 };
 
+/** What a text says; where it is no JSON, the text, which is no delivery either. */
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 /** Verified deliveries on their way to their bookings. Jobs are named after what happened, one queue a shard. */
 export const deliveries = defineQueue({
   name: "deliveries",
   data: z.object({
     identity: z.string(),
-    /** The verified bytes as text; the worker reads them again. */
-    body: z.string(),
+    /** What the verified bytes say as JSON; the worker reads it again. Releases before 0.3 kept it as text. */
+    body: z.unknown().transform((body) => (typeof body === "string" ? jsonIn(body) : body)),
     receivedAt: z.iso.datetime(),
     /** Absent where Calendly's API said it, and not a delivery. */
     signedWith: z.enum(["primary", "secondary"]).optional(),

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { type JobsOptions, Queue } from "bullmq";
+import type { JobsOptions } from "bullmq";
 import type { Redis } from "../redis/connect.ts";
 import { RedisUnavailableError, withinDeadline } from "../redis/deadline.ts";
-import type { Shard, Shards } from "../redis/keys.ts";
-import type { Logger } from "../telemetry/logger.ts";
+import type { Shard } from "../redis/keys.ts";
+import { addJob } from "../store/add-job.ts";
+import type { TraceOfJob } from "../telemetry/trace.ts";
 import type { DataOf, QueueContract } from "./contract.ts";
 
 export interface Producer<Contract extends QueueContract> {
@@ -12,53 +13,34 @@ export interface Producer<Contract extends QueueContract> {
    * has accepted it; rejects with a RedisUnavailableError when it has not within the deadline.
    */
   enqueue(shard: Shard, jobName: string, data: DataOf<Contract>): Promise<"new" | "seen">;
-  close(): Promise<void>;
 }
 
-/** `redis` must be ready: a BullMQ queue made on a connection that is not stays broken. */
 export function createProducer<Contract extends QueueContract>(ports: {
   readonly redis: Redis;
-  readonly shards: Shards;
   readonly contract: Contract;
   readonly deduplicationMs: number;
   readonly deadlineMs: number;
-  readonly log: Logger;
+  readonly traceOfJob?: TraceOfJob;
 }): Producer<Contract> {
-  const { redis, contract, deduplicationMs, deadlineMs, log } = ports;
-  const queues = ports.shards.all.map((shard) => open(shard));
+  const { redis, contract, deduplicationMs, deadlineMs, traceOfJob = () => undefined } = ports;
   const options = jobOptions(contract);
+  const untraced = JSON.stringify(options);
 
-  /** BullMQ begins a queue by asking Redis something. Where Redis goes away meanwhile, that queue fails for good. */
-  function open(shard: Shard): { readonly queue: Queue; hasFailed: boolean } {
-    const opened = { queue: new Queue(contract.name, { connection: redis, prefix: shard.tag }), hasFailed: false };
-    opened.queue.on("error", (err) => log.debug({ err, queue: contract.name }, "queue error"));
-    opened.queue.waitUntilReady().catch(() => {
-      opened.hasFailed = true;
-    });
-    return opened;
-  }
-
-  function queueOf(shard: Shard): Queue {
-    const opened = queues[shard.index];
-    if (opened === undefined) throw new RangeError(`there is no shard ${shard.index}`);
-    if (!opened.hasFailed) return opened.queue;
-    const again = open(shard);
-    queues[shard.index] = again;
-    return again.queue;
+  /** As BullMQ stores them: under their names, but for those that it has a short word for. */
+  function storedOptions(): string {
+    const trace = traceOfJob();
+    return trace === undefined ? untraced : JSON.stringify({ ...options, tm: trace, omc: true });
   }
 
   return {
-    async enqueue(shard, jobName, data) {
-      const queue = queueOf(shard);
+    async enqueue(shard, name, data) {
       if (redis.status !== "ready") throw new RedisUnavailableError(`the connection to Redis is ${redis.status}`);
-      // A repeat gets the first job's id back instead of its own.
-      const jobId = randomUUID();
-      const deduplication = { id: contract.identity(data), ttl: deduplicationMs };
-      const job = await withinDeadline(deadlineMs, queue.add(jobName, data, { ...options, jobId, deduplication }));
-      return job.id === jobId ? "new" : "seen";
-    },
-    async close() {
-      await Promise.all(queues.map(({ queue }) => queue.close()));
+      const job = { id: randomUUID(), name, identity: contract.identity(data), data: JSON.stringify(data) };
+      const remembered = { now: Date.now(), rememberedMs: deduplicationMs };
+      return await withinDeadline(
+        deadlineMs,
+        addJob(redis, shard, contract.name, { ...job, options: storedOptions() }, remembered),
+      );
     },
   };
 }

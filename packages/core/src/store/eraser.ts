@@ -26,7 +26,7 @@ import { type BookingStore, streamEntries } from "./bookings.ts";
 import { defineScript } from "./define-script.ts";
 import type { HostTimes } from "./host-times.ts";
 import { eraseDeadLetters } from "./outcome-groups.ts";
-import { mentions, ownerOf, redact } from "./personal-data.ts";
+import { mentions, ownerOf, parse, redact } from "./personal-data.ts";
 import type { Quarantine } from "./quarantine.ts";
 
 /** What was found of a person and is gone. */
@@ -138,7 +138,7 @@ export function createEraser(ports: {
     const result = await ports.deliveries.remove(({ body }, isFinished) => {
       const owner = ownerOf(body, email);
       if (owner !== undefined) owners.push(owner);
-      return owner !== undefined || (isFinished && mentions(body, email));
+      return owner !== undefined || (isFinished && mentions(JSON.stringify(body), email));
     });
     for (const owner of owners) await bookings.markErased(owner);
     return result;
@@ -165,7 +165,7 @@ export function createEraser(ports: {
       const entry = await quarantine.get(id);
       const text = entry === undefined ? "" : Buffer.from(entry.body).toString("utf8");
       if (!mentions(text, email)) continue;
-      const owner = ownerOf(text, email);
+      const owner = ownerOf(parse(text), email);
       if (owner !== undefined) await bookings.markErased(owner);
       await redis.del(quarantineEntryKey(shard, id));
       await redis.zrem(quarantineIndexKey(shard), id);

@@ -8,10 +8,10 @@ export function mentions(text: string, email: string): boolean {
   return read !== undefined && JSON.stringify(read).toLowerCase().includes(email);
 }
 
-/** Id of the invitee that a delivery is about, where that one has the e-mail address (given in lower case). */
-export function ownerOf(body: string, email: string): string | undefined {
-  const delivery = parse(body) as { payload?: { uri?: unknown; email?: unknown } } | null | undefined;
-  const { uri, email: owner } = delivery?.payload ?? {};
+/** Id of the invitee that a delivery's JSON is about, where that one has the e-mail address (given in lower case). */
+export function ownerOf(body: unknown, email: string): string | undefined {
+  const { payload } = (body ?? {}) as { payload?: { uri?: unknown; email?: unknown } | null };
+  const { uri, email: owner } = payload ?? {};
   if (typeof owner !== "string" || owner.toLowerCase() !== email || typeof uri !== "string") return undefined;
   try {
     return parseInviteeUri(uri).inviteeId;
@@ -31,7 +31,8 @@ export function redact<T>(value: T, email: string): T {
 
 const ERASED = "[erased]";
 
-function parse(text: string): unknown {
+/** What a text says as JSON; undefined where it is none. */
+export function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
