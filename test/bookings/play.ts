@@ -11,7 +11,6 @@ export interface Played {
 const TELLING: Telling = {
   origin: "webhook",
   referenceField: "utm_content",
-  eventType: () => undefined,
   publishFrom: 0,
 };
 

@@ -3,8 +3,7 @@ import { referenceOf } from "@calendly-worker/core/bookings/canonical-log";
 import { changedAt, takenTime } from "@calendly-worker/core/bookings/conflicts";
 import type { BookingFact, InviteeFact, Origin, Reference } from "@calendly-worker/core/bookings/facts";
 import { hear } from "@calendly-worker/core/bookings/history";
-import type { EventTypeDetails } from "@calendly-worker/core/bookings/outcome-data";
-import { eventTypesIn, type Outcome, publish } from "@calendly-worker/core/bookings/outcomes";
+import { type Outcome, publish, withEventTypes } from "@calendly-worker/core/bookings/outcomes";
 import type { DeliveredFact } from "@calendly-worker/core/calendly/deliveries";
 import { parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
@@ -107,9 +106,8 @@ export function createFold(ports: {
       const stored = await bookings.load(bookingId);
       const merged = await merge(stored.booking, first);
       const telling = { origin, referenceField, publishFrom: publishFrom() };
-      const draft = publish(merged.booking, { ...telling, eventType: () => undefined });
-      const eventType = await resolveEventTypes(draft.outcomes);
-      const { booking, outcomes } = publish(merged.booking, { ...telling, eventType });
+      const { booking, outcomes: untyped } = publish(merged.booking, telling);
+      const outcomes = await withEventTypes(untyped, eventTypes.find);
       let { version } = stored;
       const changed = JSON.stringify(booking) !== JSON.stringify(stored.booking);
       if (changed) {
@@ -190,14 +188,6 @@ export function createFold(ports: {
       const isActive = booking.invitees[fact.inviteeId]?.canceled === false && !fact.canceled;
       await events.note({ id: parseResourceUri(uri), end }, fact.inviteeId, isActive);
     }
-  }
-
-  async function resolveEventTypes(
-    outcomes: readonly Outcome[],
-  ): Promise<(uri: string) => EventTypeDetails | undefined> {
-    const uris = eventTypesIn(outcomes);
-    const details = await Promise.all(uris.map((uri) => eventTypes.find(uri)));
-    return (uri) => details[uris.indexOf(uri)];
   }
 
   /** After the commit, so that a kill in between repeats this rather than loses it. */

@@ -36,7 +36,7 @@ const delivery = z.object({
     reschedule_url: uri,
     text_reminder_number: z.string().nullable(),
     payment: z.unknown().nullable(),
-    cancellation: z.unknown().nullable(),
+    cancellation: z.unknown().optional(),
     scheduled_event: z.object({
       uri,
       event_type: uri,

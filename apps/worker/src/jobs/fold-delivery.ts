@@ -34,7 +34,7 @@ export function foldDelivery(ports: {
     const { oldInvitee: _, newInvitee: __, ...fact } = reading.fact;
     const merge = mergeFact(emptyBooking(fact.inviteeId), fact);
     if (merge.kind === "malformed") return undefined;
-    const telling = { origin, referenceField, publishFrom: 0, eventType: () => undefined };
+    const telling = { origin, referenceField, publishFrom: 0 };
     return publish(merge.booking, telling).outcomes[0];
   }
 }

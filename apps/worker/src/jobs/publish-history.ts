@@ -1,5 +1,5 @@
 import { isHistory } from "@calendly-worker/core/bookings/history";
-import { eventTypesIn, publishHistory } from "@calendly-worker/core/bookings/outcomes";
+import { publishHistory, withEventTypes } from "@calendly-worker/core/bookings/outcomes";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import type { Shards } from "@calendly-worker/core/redis/keys";
 import type { BookingStore } from "@calendly-worker/core/store/bookings";
@@ -32,12 +32,8 @@ export function publishAllHistory(ports: {
       const { version, booking: stored } = await bookings.load(id);
       if (!isHistory(stored)) return 0;
       const telling = { origin: "reconcile", historical: true, publishFrom: 0, referenceField } as const;
-      const uris = eventTypesIn(publishHistory(stored, { ...telling, eventType: () => undefined }).outcomes);
-      const details = await Promise.all(uris.map((uri) => eventTypes.find(uri)));
-      const { booking, outcomes } = publishHistory(stored, {
-        ...telling,
-        eventType: (uri) => details[uris.indexOf(uri)],
-      });
+      const { booking, outcomes: untyped } = publishHistory(stored, telling);
+      const outcomes = await withEventTypes(untyped, eventTypes.find);
       const commit = await bookings.commit({ version, booking, outcomes });
       if (commit !== "conflict") return commit === "written" ? outcomes.length : 0;
     }

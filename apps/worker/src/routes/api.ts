@@ -4,7 +4,7 @@ import type { Booking } from "@calendly-worker/core/bookings/booking";
 import { lastInvitee } from "@calendly-worker/core/bookings/canonical-log";
 import { currentBooking, loggedOutcomes } from "@calendly-worker/core/bookings/current";
 import { fieldValue } from "@calendly-worker/core/bookings/knowledge";
-import type { BookingData } from "@calendly-worker/core/bookings/outcome-data";
+import { type BookingData, withEventType } from "@calendly-worker/core/bookings/outcome-data";
 import { openApiDocument } from "@calendly-worker/core/http-api/openapi";
 import { renderPage } from "@calendly-worker/core/http-api/page";
 import { ProblemError } from "@calendly-worker/core/http-api/problems";
@@ -99,13 +99,11 @@ function bookingHandlers({
   async function shown(all: readonly Booking[]): Promise<BookingData[]> {
     const uris = [...new Set(all.map(eventTypeOf).filter((uri) => uri !== undefined))];
     const found = await Promise.all(uris.map((uri) => Promise.race([eventTypes.find(uri), pause(EVENT_TYPE_MS)])));
-    const telling = {
-      origin: "webhook",
-      publishFrom: 0,
-      referenceField,
-      eventType: (uri: string) => found[uris.indexOf(uri)] ?? undefined,
-    } as const;
-    return all.map((booking) => currentBooking(booking, telling)).filter((data) => data !== undefined);
+    const telling = { origin: "webhook", publishFrom: 0, referenceField } as const;
+    return all
+      .map((booking) => currentBooking(booking, telling))
+      .filter((data) => data !== undefined)
+      .map((data) => withEventType(data, (uri) => found[uris.indexOf(uri)] ?? undefined));
   }
 
   return {

@@ -18,7 +18,6 @@ const reference = (id: string) => ({ id, uri: `https://x/scheduled_events/e${id}
 const TELLING: Telling = {
   origin: "webhook",
   referenceField: "utm_content",
-  eventType: () => undefined,
   publishFrom: 0,
 };
 

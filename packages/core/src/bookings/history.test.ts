@@ -9,7 +9,6 @@ const BEGAN = Date.parse("2026-11-10T00:00:00Z");
 const TELLING: Telling = {
   origin: "reconcile",
   referenceField: "utm_content",
-  eventType: () => undefined,
   publishFrom: BEGAN,
 };
 

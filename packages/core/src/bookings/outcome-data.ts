@@ -152,9 +152,9 @@ export interface Telling {
   readonly historical?: true;
   /** Name of the tracking field that is the reference. */
   readonly referenceField: string;
-  readonly eventType: (uri: string) => EventTypeDetails | undefined;
 }
 
+/** What is told of a booking, with its event type named and not resolved. */
 export function bookingData(of: {
   readonly booking: Booking;
   readonly status: BookingData["status"];
@@ -178,7 +178,7 @@ export function bookingData(of: {
     endLocal: localTime(end, timezone),
     timezone: timezone ?? null,
     invitee: inviteeData(invitee),
-    event: eventData(event, of.telling),
+    event: eventData(event),
     hosts: [...(fieldValue(event.hosts) ?? [])],
     answers: [...(fieldValue(invitee.answers) ?? [])],
     tracking: tracking ?? null,
@@ -187,6 +187,13 @@ export function bookingData(of: {
     routingForm: form === undefined ? null : routingFormData(of.booking, form),
     links: { cancel: fieldValue(invitee.cancelUrl) ?? null, reschedule: fieldValue(invitee.rescheduleUrl) ?? null },
   };
+}
+
+/** The same with what is known of the event type that it names. */
+export function withEventType(data: BookingData, find: (uri: string) => EventTypeDetails | undefined): BookingData {
+  const { type } = data.event;
+  if (type === null) return data;
+  return { ...data, event: { ...data.event, type: eventTypeData(type.uri, find(type.uri)) } };
 }
 
 export function previousData({ invitee, event }: InviteeKnowledge): z.output<typeof previous> {
@@ -213,12 +220,12 @@ function inviteeData(invitee: Stamped<InviteeFields>): BookingData["invitee"] {
   };
 }
 
-function eventData(event: Stamped<EventFields>, telling: Telling): BookingData["event"] {
+function eventData(event: Stamped<EventFields>): BookingData["event"] {
   const uri = fieldValue(event.eventType);
   return {
     uri: fieldValue(event.uri),
     name: fieldValue(event.name) ?? null,
-    type: uri === undefined ? null : eventTypeData(uri, telling.eventType(uri)),
+    type: uri === undefined ? null : eventTypeData(uri, undefined),
     location: fieldValue(event.location) ?? null,
     guests: [...(fieldValue(event.guests) ?? [])],
   };

@@ -3,12 +3,15 @@ import { canonicalLog, type Step } from "./canonical-log.ts";
 import { statusOf } from "./current.ts";
 import { isHistory, isNews, wokenSteps } from "./history.ts";
 import {
+  type BookingData,
   bookingData,
   cancellationData,
   type DataOfType,
+  type EventTypeDetails,
   type OutcomeType,
   previousData,
   type Telling,
+  withEventType,
 } from "./outcome-data.ts";
 import { promisesOf, type RegisterStep, registerSteps } from "./registers.ts";
 
@@ -68,12 +71,23 @@ export function publishHistory(
   return { booking: after, outcomes: outcomesOf(after, steps, registers, telling) };
 }
 
-/** The event types, by URI, that outcomes tell of. */
-export function eventTypesIn(outcomes: readonly Outcome[]): string[] {
-  const types = outcomes.map(({ data }) =>
-    "booking" in data && "event" in data.booking ? data.booking.event.type : null,
-  );
-  return [...new Set(types.flatMap((type) => type?.uri ?? []))];
+/** The same outcomes with what `find` knows of the event types that they tell of; each is asked for once. */
+export async function withEventTypes(
+  outcomes: readonly Outcome[],
+  find: (uri: string) => Promise<EventTypeDetails | undefined>,
+): Promise<Outcome[]> {
+  const uris = new Set(outcomes.flatMap((outcome) => bookingIn(outcome)?.event.type?.uri ?? []));
+  const known = new Map(await Promise.all([...uris].map(async (uri) => [uri, await find(uri)] as const)));
+  return outcomes.map((outcome) => {
+    const booking = bookingIn(outcome);
+    if (booking === undefined) return outcome;
+    const data = { ...outcome.data, booking: withEventType(booking, (uri) => known.get(uri)) };
+    return { ...outcome, data } as Outcome;
+  });
+}
+
+function bookingIn({ data }: Outcome): BookingData | undefined {
+  return "booking" in data && "event" in data.booking ? data.booking : undefined;
 }
 
 function outcomesOf(

@@ -2,21 +2,21 @@ import { z } from "zod";
 import { isInviteeUri, isResourceUri } from "./references.ts";
 
 // Tolerant on purpose: only what the project cannot work without is required. Calendly may add keys at any time, and
-// leaves many known ones null.
+// leaves many known ones null. Keys that nobody asks for are left out where they are not shown to anybody either.
 
 const instant = z.iso.datetime({ offset: true });
 const inviteeUri = z.string().refine(isInviteeUri, "expected an invitee's URI");
 const resourceUri = z.string().refine(isResourceUri, "expected a resource's URI");
 const maybeText = z.string().nullish();
 
-const cancellation = z.looseObject({
+const cancellation = z.object({
   canceled_by: maybeText,
   reason: maybeText,
   canceler_type: maybeText,
   created_at: instant.nullish(),
 });
 
-export const scheduledEventPayload = z.looseObject({
+export const scheduledEventPayload = z.object({
   uri: resourceUri,
   name: maybeText,
   status: z.string(),
@@ -27,7 +27,7 @@ export const scheduledEventPayload = z.looseObject({
   location: z.looseObject({ type: maybeText, status: maybeText, join_url: maybeText }).nullish(),
   event_memberships: z
     .array(
-      z.looseObject({
+      z.object({
         user: z.string(),
         user_email: maybeText,
         user_name: maybeText,
@@ -37,12 +37,12 @@ export const scheduledEventPayload = z.looseObject({
       }),
     )
     .nullish(),
-  invitees_counter: z.looseObject({ total: z.int(), active: z.int() }).nullish(),
-  event_guests: z.array(z.looseObject({ email: z.string() })).nullish(),
+  invitees_counter: z.object({ total: z.int(), active: z.int() }).nullish(),
+  event_guests: z.array(z.object({ email: z.string() })).nullish(),
 });
 
 /** Payload of every delivery about an invitee. */
-export const inviteePayload = z.looseObject({
+export const inviteePayload = z.object({
   uri: inviteeUri,
   email: maybeText,
   name: maybeText,
@@ -56,7 +56,7 @@ export const inviteePayload = z.looseObject({
   old_invitee: inviteeUri.nullish(),
   new_invitee: inviteeUri.nullish(),
   questions_and_answers: z
-    .array(z.looseObject({ question: maybeText, answer: maybeText, position: z.number().nullish() }))
+    .array(z.object({ question: maybeText, answer: maybeText, position: z.number().nullish() }))
     .nullish(),
   tracking: z.record(z.string(), z.unknown()).nullish(),
   payment: z.looseObject({}).nullish(),
@@ -64,7 +64,7 @@ export const inviteePayload = z.looseObject({
   cancel_url: maybeText,
   reschedule_url: maybeText,
   cancellation: cancellation.nullish(),
-  no_show: z.looseObject({ uri: resourceUri, created_at: instant }).nullish(),
+  no_show: z.object({ uri: resourceUri, created_at: instant }).nullish(),
   routing_form_submission: resourceUri.nullish(),
   scheduled_event: scheduledEventPayload,
 });
@@ -74,17 +74,17 @@ export type InviteePayload = z.output<typeof inviteePayload>;
 /** Payload of `invitee_no_show.created`. */
 export const noShowPayload = inviteePayload.extend({ no_show: inviteePayload.shape.no_show.unwrap().unwrap() });
 
-export const routingFormPayload = z.looseObject({
+export const routingFormPayload = z.object({
   uri: resourceUri,
-  questions_and_answers: z.array(z.looseObject({ question: maybeText, answer: maybeText })).nullish(),
+  questions_and_answers: z.array(z.object({ question: maybeText, answer: maybeText })).nullish(),
   created_at: instant,
-  result: z.looseObject({ type: maybeText, value: z.unknown() }).nullish(),
+  result: z.object({ type: maybeText, value: z.unknown() }).nullish(),
 });
 
 export type RoutingFormPayload = z.output<typeof routingFormPayload>;
 
 /** Payload of `event_type.*`, and the answer of the API. */
-export const eventTypePayload = z.looseObject({
+export const eventTypePayload = z.object({
   uri: resourceUri,
   updated_at: instant,
   slug: maybeText,
@@ -98,12 +98,15 @@ export const eventTypePayload = z.looseObject({
 
 export type EventTypePayload = z.output<typeof eventTypePayload>;
 
+/** Looked at no further: what is in it is the payload's own matter. */
+const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+
 /** What every delivery has around its payload. */
-export const envelope = z.looseObject({
+export const envelope = z.object({
   event: z.string().min(1).max(100),
   created_at: z.string(),
   created_by: maybeText,
-  payload: z.looseObject({}),
+  payload: z.custom<Readonly<Record<string, unknown>>>(isObject, "expected an object"),
   /** Calendly sends none: there where this project tests the way of a delivery. */
-  test: z.looseObject({ id: z.uuid() }).nullish(),
+  test: z.object({ id: z.uuid() }).nullish(),
 });

@@ -1,5 +1,6 @@
 import type { Redis as Single } from "ioredis";
 import type { Logger } from "../telemetry/logger.ts";
+import { gatherWrites } from "./gather-writes.ts";
 import { isCluster, type Redis } from "./nodes.ts";
 import { openRedis } from "./open.ts";
 
@@ -119,6 +120,7 @@ function observed(redis: Redis, log: Logger): Redis {
     state = "up";
   });
   observeNodes(redis, log);
+  gatherWrites(redis);
   return redis;
 }
 
