@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { readBody } from "@calendly-worker/core/calendly/deliveries";
+import { readDelivery } from "@calendly-worker/core/calendly/deliveries";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { createProducer } from "@calendly-worker/core/queues/producer";
 import type { Redis } from "@calendly-worker/core/redis/connect";
@@ -37,9 +37,8 @@ export function bodiesOf(index: number, eventType = SAMPLE.eventType): [created:
 }
 
 export function deliveryOf(body: string): Delivery {
-  const said: unknown = JSON.parse(body);
-  const { identity } = readBody(said);
-  return { identity, body: said, receivedAt: new Date().toISOString(), signedWith: "primary", origin: "webhook" };
+  const { identity } = readDelivery(Buffer.from(body));
+  return { identity, body, receivedAt: new Date().toISOString(), signedWith: "primary", origin: "webhook" };
 }
 
 /** So many bookings that were made, and after all of them that each was canceled. */

@@ -57,12 +57,12 @@ export function createIntake(ports: {
       stores ??= openStores();
     },
 
-    async enqueue({ identity, job, fact, body }, { signedWith, generation }) {
+    async enqueue({ identity, job, fact }, { body, signedWith, generation }) {
       const shard = shards.of(subjectOf(fact));
       const { deliveries } = opened();
       const data = {
         identity,
-        body,
+        body: Buffer.from(body).toString("utf8"),
         receivedAt: now().toISOString(),
         signedWith,
         origin: "webhook",

@@ -135,8 +135,9 @@ async function replay(
     return { id, result: `still unreadable: ${[reading.reason, ...reading.problems].join("; ")}` };
   }
   if (reading.kind === "unhandled") return { id, result: `still not handled: ${reading.event}` };
-  const { identity, job, body } = reading;
+  const { identity, job } = reading;
   if (isDryRun) return { id, result: `would go on as ${job} (${identity})` };
+  const body = Buffer.from(entry.body).toString("utf8");
   const delivery = { identity, body, receivedAt: entry.receivedAt, origin: "replay" } as const;
   // Enqueued first: whoever is ended in between replays it twice, and it counts once.
   await jobs.ensure(shards.of(identity), delivery, 0);

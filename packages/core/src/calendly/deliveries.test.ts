@@ -108,9 +108,8 @@ test("a native invitee.rescheduled is the half that its fields say", () => {
   };
   const oldHalf = changed("reschedule.1.invitee.canceled", rename);
   const newHalf = changed("reschedule.2.invitee.created", rename);
-  const readAs = (event: string, half: object) => ({ ...read(half), body: { ...half, event } });
-  expect(readAs("invitee.canceled", oldHalf)).toEqual(read(sample("reschedule.1.invitee.canceled")));
-  expect(readAs("invitee.created", newHalf)).toEqual(read(sample("reschedule.2.invitee.created")));
+  expect(read(oldHalf)).toEqual(read(sample("reschedule.1.invitee.canceled")));
+  expect(read(newHalf)).toEqual(read(sample("reschedule.2.invitee.created")));
 });
 
 test("the identity is the same whoever subscribed and whenever it was sent", () => {

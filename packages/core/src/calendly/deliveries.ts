@@ -30,8 +30,6 @@ export type Reading =
       readonly identity: string;
       readonly job: string;
       readonly fact: DeliveredFact;
-      /** All that was said, as JSON. */
-      readonly body: unknown;
       /** Its own id where it was sent as a test, by whoever has the signing key: it counts for nothing. */
       readonly test?: string;
     }
@@ -111,8 +109,8 @@ export function readBody(body: unknown, bodyIdentity = () => identityOfBody(JSON
   }
   const fact = how.fact(event, read.data);
   // A name of its own, inside what is signed: nothing that Calendly delivers can be sent again as a test.
-  if (test) return { kind: "fact", identity: `test/${test.id}`, job: "test", fact, body, test: test.id };
-  return { kind: "fact", identity: fact.identity, job: how.job(event, fact), fact, body };
+  if (test) return { kind: "fact", identity: `test/${test.id}`, job: "test", fact, test: test.id };
+  return { kind: "fact", identity: fact.identity, job: how.job(event, fact), fact };
 }
 
 function identityOfBody(body: Uint8Array | string): string {

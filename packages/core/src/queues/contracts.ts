@@ -43,7 +43,10 @@ export const deliveries = defineQueue({
   name: "deliveries",
   data: z.object({
     identity: z.string(),
-    /** What the verified bytes say as JSON; the worker reads it again. Releases before 0.3 kept it as text. */
+    /**
+     * The verified bytes: as text where it is written, which the release before demands; what they say as JSON, which the
+     * next one may write, where it is read.
+     */
     body: z.unknown().transform((body) => (typeof body === "string" ? jsonIn(body) : body)),
     receivedAt: z.iso.datetime(),
     /** Absent where Calendly's API said it, and not a delivery. */

@@ -165,7 +165,7 @@ export function createBookingStore(ports: {
         {
           id,
           identity: delivery.identity,
-          delivery: JSON.stringify(delivery),
+          delivery: JSON.stringify({ ...delivery, body: JSON.stringify(delivery.body) }),
           expires_at: keptUntil(from + retentionDays * DAY_MS),
           look_at: canBeAsked ? lookAt() : "",
         },
