@@ -61,6 +61,8 @@ process.setMaxListeners(50);
 
 /** An hour of Calendly's schedule in fifteen seconds: the first retry comes after a quarter of a second. */
 const SPEED = 240;
+/** In four seconds: a fail-over takes so long that those refused before it would come again a quarter of a minute after it. */
+const SPEED_OF_FAIL_OVERS = 960;
 /** Nobody waits longer for an answer; Calendly's own patience makes a frozen process last for ever. */
 const TIMEOUTS = { connectMs: 3_000, readMs: 4_000 };
 
@@ -74,6 +76,7 @@ export async function startInstallation({
   hasSentinels = false,
   isCluster = false,
 }: InstallationOptions): Promise<Installation> {
+  const speed = hasSentinels || isCluster ? SPEED_OF_FAIL_OVERS : SPEED;
   const lifecycle = createLifecycle(silent);
   const close = () => lifecycle.close("it was hurt enough");
   try {
@@ -90,7 +93,7 @@ export async function startInstallation({
     const redis = lifecycle.own("connection", await connectRedis(severalUrl ?? server.url), disconnect);
     const simulator = lifecycle.own(
       "simulator",
-      await startSimulator({ seed, speed: SPEED, rateLimit: apiRequestsPerMinute, timeouts: TIMEOUTS }),
+      await startSimulator({ seed, speed, rateLimit: apiRequestsPerMinute, timeouts: TIMEOUTS }),
       (owned) => owned.close(),
     );
     const redisUrl = severalUrl ?? `redis://127.0.0.1:${proxy.port}`;

@@ -28,9 +28,8 @@ export const SAFEGUARDS: readonly Safeguard[] = [
   {
     name: "200 only after Redis has taken it",
     file: `${CORE}/queues/producer.ts`,
-    code: "const job = await withinDeadline(deadlineMs, queue.add(jobName, data, { ...options, jobId, deduplication }));",
-    without:
-      "const job = { id: jobId }; queue.add(jobName, data, { ...options, jobId, deduplication }).catch(() => {}); void [deadlineMs, withinDeadline];",
+    code: "return await withinDeadline(deadlineMs, added);",
+    without: 'added.catch(() => {}); void [deadlineMs, withinDeadline]; return "new";',
     test: { file: "test/e2e/redis.outage.test.ts", name: "frozen: many deliveries at once" },
   },
   {
@@ -56,9 +55,9 @@ export const SAFEGUARDS: readonly Safeguard[] = [
   },
   {
     name: "deduplication",
-    file: `${CORE}/queues/producer.ts`,
-    code: "const deduplication = { id: contract.identity(data), ttl: deduplicationMs };",
-    without: "const deduplication = { id: contract.identity(data) + randomUUID(), ttl: deduplicationMs };",
+    file: `${CORE}/store/scripts/add-job.lua`,
+    code: "if not redis.call('SET', deduplication, id, 'NX', 'PX', remembered_ms) then",
+    without: "if not redis.call('SET', deduplication, id, 'PX', remembered_ms) then",
     test: { file: "test/e2e/ingest.answers.test.ts", name: "is accepted once, and a duplicate ever after" },
   },
   {

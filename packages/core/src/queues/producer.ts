@@ -35,12 +35,16 @@ export function createProducer<Contract extends QueueContract>(ports: {
   return {
     async enqueue(shard, name, data) {
       if (redis.status !== "ready") throw new RedisUnavailableError(`the connection to Redis is ${redis.status}`);
-      const job = { id: randomUUID(), name, identity: contract.identity(data), data: JSON.stringify(data) };
+      const job = {
+        id: randomUUID(),
+        name,
+        identity: contract.identity(data),
+        data: JSON.stringify(data),
+        options: storedOptions(),
+      };
       const remembered = { now: Date.now(), rememberedMs: deduplicationMs };
-      return await withinDeadline(
-        deadlineMs,
-        addJob(redis, shard, contract.name, { ...job, options: storedOptions() }, remembered),
-      );
+      const added = addJob(redis, shard, contract.name, job, remembered);
+      return await withinDeadline(deadlineMs, added);
     },
   };
 }
