@@ -114,6 +114,6 @@ export const SAFEGUARDS: readonly Safeguard[] = [
     file: "apps/worker/src/access.ts",
     code: 'return isMetrics ? { name: "metrics", may: "metrics" } : undefined;',
     without: 'return { name: "metrics", may: isMetrics ? "metrics" : "all" };',
-    test: { file: "test/e2e/ops.access.test.ts", name: "a token" },
+    test: { file: "test/e2e/ops.access.test.ts", name: "that is wrong too often" },
   },
 ];

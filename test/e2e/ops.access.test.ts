@@ -139,12 +139,15 @@ describe("a token", () => {
     const url = String((await worker.worker.untilLogged("listening"))["url"]);
     const status = async (token: string) =>
       (await fetch(`${url}/ops`, { headers: { authorization: basic(token) } })).status;
-    for (let guess = 0; guess < 20; guess++) expect(await status(`guess-${guess}`)).toBe(401);
-    expect(await status("another guess")).toBe(429);
-    const right = await fetch(`${url}/ops`, { headers: { authorization: basic(OPS) } });
-    expect([right.status, right.headers.get("retry-after")]).toEqual([429, "60"]);
-    expect(await (await fetch(`${url}/livez`)).json()).toEqual({ status: "alive" });
-    await worker.stop();
+    try {
+      for (let guess = 0; guess < 20; guess++) expect(await status(`guess-${guess}`)).toBe(401);
+      expect(await status("another guess")).toBe(429);
+      const right = await fetch(`${url}/ops`, { headers: { authorization: basic(OPS) } });
+      expect([right.status, right.headers.get("retry-after")]).toEqual([429, "60"]);
+      expect(await (await fetch(`${url}/livez`)).json()).toEqual({ status: "alive" });
+    } finally {
+      await worker.stop();
+    }
   });
 });
 
@@ -214,9 +217,12 @@ describe("the queue dashboard", () => {
   test("is read-only unless it is told otherwise", async () => {
     const other = await startStack(server.url, { OPS_API_TOKEN: OPS });
     const url = String((await other.worker.untilLogged("listening"))["url"]);
-    const ask = createApiClient(url, OPS);
-    expect(await ask("PUT", "/ops/queues/api/queues/deliveries/pause")).toMatchObject({ status: 403 });
-    expect((await ask("GET", "/ops/queues/api/queues")).status).toBe(200);
-    await other.stop();
+    try {
+      const ask = createApiClient(url, OPS);
+      expect(await ask("PUT", "/ops/queues/api/queues/deliveries/pause")).toMatchObject({ status: 403 });
+      expect((await ask("GET", "/ops/queues/api/queues")).status).toBe(200);
+    } finally {
+      await other.stop();
+    }
   });
 });
