@@ -3,6 +3,7 @@ import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { createProducer, jobOptions } from "@calendly-worker/core/queues/producer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { addJob } from "@calendly-worker/core/store/add-job";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { Job, Queue } from "bullmq";
 import { deliveryOf } from "../bench/bookings.ts";
@@ -138,6 +139,14 @@ describe("a job that is added", () => {
     await redis.del(key(`de:${data.identity}`));
     expect((await add(data)).result).toBe("new");
     expect(await queue.getWaitingCount()).toBe(2);
+  });
+
+  test("is new to whoever sends it again because the answer was lost", async () => {
+    const { identity, ...rest } = newDelivery();
+    const data = JSON.stringify({ identity, ...rest });
+    const job = { id: randomUUID(), name: "invitee.created", identity, data, options: "{}" };
+    const send = () => addJob(redis, shard, deliveries.name, job, { now: Date.now(), rememberedMs: REMEMBERED_MS });
+    expect([await send(), await send(), await queue.getWaitingCount()]).toEqual(["new", "new", 1]);
   });
 
   test("is seen by an add of BullMQ's, and the other way round", async () => {

@@ -83,12 +83,13 @@ export function readDelivery(bytes: Uint8Array): Reading {
     problems: [],
   });
   if (!isUtf8(bytes)) return unreadable("not_utf8");
+  let body: unknown;
   try {
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
-    return readBody(JSON.parse(text), () => identityOfBody(bytes));
+    body = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
   } catch {
     return unreadable("not_json");
   }
+  return readBody(body, () => identityOfBody(bytes));
 }
 
 /** The same of what such bytes say as JSON. Never throws. */

@@ -14,7 +14,8 @@
 --   remembered_ms  how long no other job of the identity is added
 -- Replies 1 when it was added, 0 when one was there. Nobody listens to the queue's events, so none is written.
 if not redis.call('SET', deduplication, id, 'NX', 'PX', remembered_ms) then
-  return 0
+  -- What was not answered before the connection broke is sent again, and finds what it has added itself.
+  return redis.call('GET', deduplication) == id and 1 or 0
 end
 redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', timestamp, 'delay', 0, 'priority', 0,
   'deid', identity)
