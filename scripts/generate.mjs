@@ -24,7 +24,7 @@ const { renderAnnotations, renderOpenMetrics } = await import(new URL("ops/datad
 const { eventOf } = await import(new URL("packages/core/dist/telemetry/logger.js", root).href);
 const { renderLogEvents } = await import(new URL("scripts/log-events.mjs", root).href);
 
-const { renderBenchmark } = await import(new URL("test/bench/render.ts", root).href);
+const { renderBenchmark, renderNeeds } = await import(new URL("test/bench/render.ts", root).href);
 
 const { SAFEGUARDS } = await import(new URL("test/chaos/safeguards.ts", root).href);
 
@@ -45,6 +45,10 @@ const files = [
   {
     name: "README.md",
     content: withParts("README.md", ["settings", renderTable()], ["benchmark", renderBenchmark(readBenchmark())]),
+  },
+  {
+    name: "docs/capacity.md",
+    content: withParts("docs/capacity.md", ["needs", renderNeeds(readBenchmark())]),
   },
   { name: "docs/security.md", content: withParts("docs/security.md", ["safeguards", renderSafeguards()]) },
 ];

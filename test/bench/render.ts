@@ -30,3 +30,34 @@ export function renderBenchmark({ measuredAt, machine, rounds, figures }: Benchm
   });
   return [...head, "", "| what | here | against | ratio | aim |", "|---|---|---|---|---|", ...rows].join("\n");
 }
+
+const RATES = [10, 100, 1_000, 10_000, 100_000];
+/** Of each core: what is left of it is for what comes in waves. */
+const SHARE = 0.6;
+
+/** What so many deliveries a second would need, each of them a fact: cores of the measured machine, as Markdown. */
+export function renderNeeds({ figures }: Benchmark): string {
+  const cpuOf = (part: string, what: string) => {
+    const found = figures.find((one) => one.part === part && one.what === what);
+    if (found === undefined) throw new Error(`docs/benchmark.json has no figure "${part}: ${what}"`);
+    return found.ours.median;
+  };
+  const ingest = cpuOf("ingest", "CPU per delivery");
+  const worker = cpuOf("worker", "CPU per fact");
+  const redis = cpuOf("ingest", "CPU of Redis per delivery") + cpuOf("worker", "CPU of Redis per fact");
+  const cores = (us: number, rate: number) => {
+    const needed = (us * rate) / 1e6 / SHARE;
+    return needed < 0.1 ? "< 0.1" : needed < 10 ? needed.toFixed(1) : String(Math.ceil(needed));
+  };
+  const rows = RATES.map((rate) => {
+    const cells = [rate.toLocaleString("en"), cores(ingest, rate), cores(worker, rate), cores(redis, rate)];
+    return `| ${[...cells, String(Math.max(1, Math.ceil((redis * rate) / 1e6 / SHARE)))].join(" | ")} |`;
+  });
+  return [
+    `Of ${inDigits(ingest)} µs of an ingest, ${inDigits(worker)} µs of a worker and ${inDigits(redis)} µs of Redis for each delivery and its fact:`,
+    "",
+    "| deliveries a second | cores of ingests | cores of workers | cores of Redis | `CALENDLY_SHARDS`, at least |",
+    "|---|---|---|---|---|",
+    ...rows,
+  ].join("\n");
+}
