@@ -205,13 +205,20 @@ export function floorOf(
   return [...minutes].map(([minute, all]) => [minute / 60, Math.min(...all.map(of))] as const);
 }
 
-/** The line of least squares through the points. */
+/**
+ * The line of least squares through the points. What is left beside it hangs together from one point to the next (what a
+ * heap holds now it mostly holds a minute later), so that there are fewer points than it seems: their number is taken times
+ * (1 - r) / (1 + r), r being the correlation of each with the one before.
+ */
 export function slopeOf(points: readonly (readonly [x: number, y: number])[]): Slope {
   const count = points.length;
   const mean = (pick: 0 | 1) => points.reduce((sum, point) => sum + point[pick], 0) / count;
   const [meanX, meanY] = [mean(0), mean(1)];
   const spread = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
   const perHour = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0) / spread;
-  const left = points.reduce((sum, [x, y]) => sum + (y - meanY - perHour * (x - meanX)) ** 2, 0);
-  return { perHour, noise: 2 * Math.sqrt(left / (count - 2) / spread) };
+  const rest = points.map(([x, y]) => y - meanY - perHour * (x - meanX));
+  const left = rest.reduce((sum, one) => sum + one ** 2, 0);
+  const together = rest.reduce((sum, one, index) => sum + one * (rest[index - 1] ?? 0), 0);
+  const r = left === 0 ? 0 : Math.max(0, together / left);
+  return { perHour, noise: 2 * Math.sqrt(((left / (count - 2) / spread) * (1 + r)) / (1 - r)) };
 }
