@@ -75,10 +75,13 @@ const figures: Figure[] = [];
 for (const part of PARTS) if (only.includes(part)) figures.push(...(await MEASURES[part]()));
 const benchmark: Benchmark = { measuredAt: new Date().toISOString(), machine, rounds, figures };
 
+// Before it is written to, should it be the same file.
+const before =
+  values.compare === undefined ? undefined : (JSON.parse(readFileSync(values.compare, "utf8")) as Benchmark);
 if (values.write) writeFileSync(KEPT, `${JSON.stringify(withOthers(benchmark), null, 2)}\n`);
 if (values.json) process.stdout.write(`${JSON.stringify(benchmark)}\n`);
 else print(benchmark);
-if (values.compare !== undefined) compare(JSON.parse(readFileSync(values.compare, "utf8")) as Benchmark);
+if (before !== undefined) compare(before);
 process.exit();
 
 /** Parts that were not measured now stay as they were kept. */

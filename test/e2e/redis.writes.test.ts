@@ -58,6 +58,12 @@ test("commands of one moment are sent at once, in their order, and each is answe
   ).toBe(3);
 });
 
+test("or in parts where they are long, so that Redis need not wait for the last", async () => {
+  const long = "x".repeat(10_000);
+  const writes = await writesOf(() => Promise.all(Array.from({ length: 20 }, () => redis.set("long", long))));
+  expect(writes).toBe(10);
+});
+
 test("on every connection that takes the place of one that broke", async () => {
   const closed = once(redis, "close");
   reconnect(redis);

@@ -1,6 +1,9 @@
 import type { Redis as Single } from "ioredis";
 import { isCluster, type Redis } from "./nodes.ts";
 
+/** Redis begins with the first commands of a round while the last are still made. */
+const MOST_BYTES = 16_384;
+
 /**
  * Hands what is sent to Redis in one round of the event loop to the system at once, not command by command: each such call
  * costs as much as the rest of a command. Nothing else changes: commands are sent in their order, and answered one by one.
@@ -25,7 +28,12 @@ function gatherWritesOf(one: Single): void {
         stream.cork();
         setImmediate(uncork);
       }
-      return write(...args);
+      const mayGoOn = write(...args);
+      if (stream.writableLength > MOST_BYTES) {
+        stream.uncork();
+        stream.cork();
+      }
+      return mayGoOn;
     };
   });
 }
