@@ -21,7 +21,11 @@ const HOSTS = 100;
 const AT_ONCE = 500;
 
 /** That one was made, and that it was canceled; at a time of its host's of its own, as Calendly would tell of it. */
-export function bodiesOf(index: number, eventType = SAMPLE.eventType): [created: string, canceled: string] {
+export function bodiesOf(
+  index: number,
+  eventType = SAMPLE.eventType,
+  host = `HOST${index % HOSTS}`,
+): [created: string, canceled: string] {
   const [invitee, event] = [randomUUID(), randomUUID()];
   const start = new Date(Date.parse("2030-01-01T00:00:00Z") + Math.floor(index / HOSTS) * 3_600_000).toISOString();
   const end = new Date(Date.parse(start) + 1_800_000).toISOString();
@@ -31,7 +35,7 @@ export function bodiesOf(index: number, eventType = SAMPLE.eventType): [created:
       .replaceAll(SAMPLE.end, end)
       .replaceAll(SAMPLE.invitee, invitee)
       .replaceAll(SAMPLE.event, event)
-      .replaceAll(SAMPLE.host, `HOST${index % HOSTS}`)
+      .replaceAll(SAMPLE.host, host)
       .replaceAll(SAMPLE.eventType, eventType);
   return [fit(CREATED), fit(CANCELED)];
 }

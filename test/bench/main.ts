@@ -87,10 +87,14 @@ process.exit();
 /** Parts that were not measured now stay as they were kept. */
 function withOthers(measured: Benchmark): Benchmark {
   if (!existsSync(KEPT)) return measured;
-  const { figures: kept } = JSON.parse(readFileSync(KEPT, "utf8")) as Benchmark;
+  const { figures: kept, rounds: before } = JSON.parse(readFileSync(KEPT, "utf8")) as Benchmark;
   const others = kept.filter(({ part }) => !only.includes(part as Part));
   const inOrder = PARTS.flatMap((part) => [...measured.figures, ...others].filter((one) => one.part === part));
-  return { ...measured, figures: inOrder };
+  return {
+    ...measured,
+    rounds: others.length === 0 ? measured.rounds : Math.min(measured.rounds, before),
+    figures: inOrder,
+  };
 }
 
 function print({ figures }: Benchmark): void {

@@ -14,7 +14,7 @@ export function renderBenchmark({ measuredAt, machine, rounds, figures }: Benchm
   const { cpu, cores, memoryGb, system, node, redis } = machine;
   const head = [
     `Measured on ${measuredAt.slice(0, 10)}: ${cpu}, ${cores} cores, ${memoryGb} GB, ${system}, Node ${node}, Redis ${redis} with \`appendfsync everysec\`;`,
-    `medians of ${rounds} rounds, in brackets the least and the most.`,
+    `medians of ${rounds} rounds or more, in brackets the least and the most.`,
   ];
   const rows = figures.map((one) => {
     const { part, what, unit, ours, against, ratio } = one;
