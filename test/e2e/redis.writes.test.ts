@@ -3,13 +3,14 @@ import { disconnect, type Redis, reconnect, untilReady } from "@calendly-worker/
 import { primariesOf } from "@calendly-worker/core/redis/nodes";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { connectRedis } from "../support/connect-redis.ts";
-import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { type RedisServer, startRedisNode } from "../support/redis-node.ts";
 
 let server: RedisServer;
 let redis: Redis;
 
 beforeAll(async () => {
-  server = await startRedis();
+  // One alone, whatever the other tests have: this is about a connection, and keys that lie in one slot.
+  server = await startRedisNode();
   redis = await connectRedis(server.url);
 });
 
