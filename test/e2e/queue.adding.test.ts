@@ -22,7 +22,7 @@ let redis: Redis;
 let queue: Queue;
 
 beforeAll(async () => {
-  // One alone, whatever the other tests have: this is about a connection, and keys that lie in one slot.
+  // One alone, whatever the other tests have: a queue's keys lie in one slot.
   server = await startRedisNode();
   redis = await connectRedis(server.url);
 });

@@ -9,7 +9,7 @@ let server: RedisServer;
 let redis: Redis;
 
 beforeAll(async () => {
-  // One alone, whatever the other tests have: this is about a connection, and keys that lie in one slot.
+  // One alone, whatever the other tests have: this is about a single connection.
   server = await startRedisNode();
   redis = await connectRedis(server.url);
 });

@@ -135,7 +135,8 @@ export function createConsumer<Contract extends QueueContract>(ports: {
       meter.count("jobs", { ...labels, result: how });
       meter.observe("jobTime", labels, ms / 1_000);
       if (how === "done" || how === "given_up") meter.observe("jobAttempts", labels, attempt);
-      (jobLog ?? log.child(about)).info({ result, ms: Math.round(ms) }, "job ended");
+      jobLog ??= log.child(about);
+      jobLog.info({ result, ms: Math.round(ms) }, "job ended");
     }
   }
 

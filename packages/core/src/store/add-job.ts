@@ -23,7 +23,7 @@ const addJobToQueue = defineScript({
 
 /**
  * Puts a job on a queue unless one of its identity was put there within `rememberedMs`. Leaves what BullMQ's own `add` would
- * leave, for a third of the time that it takes; test/e2e/queue.adding.test.ts holds the two together.
+ * leave; test/e2e/queue.adding.test.ts holds the two together.
  */
 export async function addJob(
   redis: Redis,
