@@ -7,8 +7,9 @@ export default {
   testMatch: ["**/*.test.ts"],
   modulePathIgnorePatterns: ["/dist/"],
   testTimeout: 180_000,
-  // Each file has servers of its own, so that `--maxWorkers=2` works too, on a machine with more than two cores.
-  maxWorkers: 1,
+  // Each file has servers of its own, and most of them wait most of the time.
+  maxWorkers: 2,
+  testSequencer: "<rootDir>/jest.sequencer.mjs",
   // Of the tests that say that they may run side by side.
   maxConcurrency: 2,
 };

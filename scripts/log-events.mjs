@@ -4,7 +4,8 @@ import { join } from "node:path";
 
 const CALL =
   /\b(?:log|jobLog|ports\.log)(?:\.(trace|debug|info|warn|error|fatal)|\[level\])\(\s*(\{(?:[^{}]|\{[^{}]*\})*\}),\s*("(?:[^"\\]|\\.)*"|[a-zA-Z.]+),?\s*\)/g;
-const ANY_CALL = /\b(?:log|jobLog|ports\.log)(?:\.(?:trace|debug|info|warn|error|fatal)|\[level\])\(/g;
+/** Whatever it is called on, but for what is not a logger. */
+const ANY_CALL = /(?<!\b(?:redis|node|tracer))(?:\.(?:trace|debug|info|warn|error|fatal)|\[level\])\(/g;
 
 /** Every call that logs: its level, the name of its event and its message, in order. Throws where one has no constant name. */
 export function findLogEvents(root, eventOf) {

@@ -5,7 +5,7 @@ import { until } from "../support/until.ts";
 import { cpuOf, pin } from "./machine.ts";
 import { CORE } from "./places.ts";
 import { type Server, startServer } from "./server.ts";
-import { redisCpuOf } from "./stores.ts";
+import { commandsUsOf, redisCpuOf } from "./stores.ts";
 
 // How fast, and at what cost, a queue is worked off.
 
@@ -14,6 +14,8 @@ export interface Drained {
   /** CPU of the worker, and of its Redis, for a job. */
   readonly cpuUs: number;
   readonly redisUs: number;
+  /** The latter by command, as Redis counts it: the time of a script is that of its commands too. */
+  readonly commandsUs: ReadonlyMap<string, number>;
 }
 
 export const CONCURRENCY = 10;
@@ -64,17 +66,27 @@ export async function drain(
       },
       many,
     );
-    return { seen, at: performance.now(), cpu: cpuOf(server.pid), redis: await redisCpuOf(redis) };
+    return {
+      seen,
+      at: performance.now(),
+      cpu: cpuOf(server.pid),
+      redis: await redisCpuOf(redis),
+      commands: await commandsUsOf(redis),
+    };
   };
   const warm = await take(Math.ceil(count * WARM_SHARE));
   const end = await take(count);
   const jobs = end.seen - warm.seen;
+  const sinceWarm = [...end.commands].map(
+    ([name, us]) => [name, (us - (warm.commands.get(name) ?? 0)) / jobs] as const,
+  );
   return {
     server,
     drained: {
       perSecond: (jobs / (end.at - warm.at)) * 1_000,
       cpuUs: (end.cpu - warm.cpu) / jobs,
       redisUs: (end.redis - warm.redis) / jobs,
+      commandsUs: new Map(sinceWarm),
     },
   };
 }

@@ -1,8 +1,20 @@
 import { randomUUID } from "node:crypto";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import type { Redis } from "@calendly-worker/core/redis/connect";
-import { bookingKey, createShards, indexKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import {
+  bookingKey,
+  createShards,
+  hostBookingsKey,
+  hostExpiryKey,
+  hostTimesKey,
+  indexKey,
+  knownInviteesKey,
+  lookupExpiryKey,
+  lookupKey,
+  outcomeStreamKey,
+} from "@calendly-worker/core/redis/keys";
 import { idsUnder } from "@calendly-worker/core/redis/scan";
+import { startText } from "@calendly-worker/core/store/lookups";
 import { DEMO_TOKEN, startSimulator } from "../simulator/simulator.ts";
 import { until } from "../support/until.ts";
 import { bodiesOf, enqueueAll, factsOf } from "./bookings.ts";
@@ -81,11 +93,25 @@ export async function measureGrowth(options: {
         store.drained.push(drained);
       }
     }
+    for (const line of commandsCompared(stores)) say(line);
     return [...sizesCompared(stores), ...(await measureBytes(count, calendly, eventType, say))];
   } finally {
     for (const store of stores) await store.stop();
     await simulator.close();
   }
+}
+
+/** Where the time of Redis goes for a fact, by what it counts itself, the costliest commands first; a script's hold its commands'. */
+function commandsCompared(stores: readonly Grown[]): string[] {
+  const most = stores.at(-1)?.drained[0]?.commandsUs ?? new Map();
+  const medianOf = ({ drained }: Grown, name: string) =>
+    median(drained.map(({ commandsUs }) => commandsUs.get(name) ?? 0)).toFixed(1);
+  const lines = [...most]
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, 15)
+    .map(([name]) => `  ${name.padEnd(20)}${stores.map((store) => medianOf(store, name).padStart(12)).join("")}`);
+  const sizes = stores.map(({ size }) => size.toLocaleString("en").padStart(12)).join("");
+  return [`growth: µs of Redis for a fact, by command, with so many of each`, `  ${"".padEnd(20)}${sizes}`, ...lines];
 }
 
 function sizesCompared([few, ...more]: readonly Grown[]): Figure[] {
@@ -134,7 +160,10 @@ function sizesCompared([few, ...more]: readonly Grown[]): Figure[] {
   });
 }
 
-/** One real delivery and one real booking, and then copies of all that they left in Redis, each under ids of its own. */
+/**
+ * One real delivery and one real booking, and then copies of all that they left in Redis, each under ids of its own and at
+ * an hour of its host's of its own.
+ */
 async function fill(
   { redis, url }: Store,
   size: number,
@@ -145,9 +174,12 @@ async function fill(
   const bookingId = String(/"cancel_url":"[^"]*\/([^"/]+)"/.exec(fact)?.[1]);
   await enqueueAll(redis, [fact]);
   const worker = startWorker(url, calendly);
-  const record = await until("the fact is folded", () => redis.hget(bookingKey(shard, bookingId), "record"));
+  const key = bookingKey(shard, bookingId);
+  const record = await until("the fact is folded", () => redis.hget(key, "record"));
+  const taken = await until("its host's time is taken", () => redis.hget(hostBookingsKey(shard, "HOST0"), bookingId));
   await worker.stop();
-  const lookups = (await redis.hget(bookingKey(shard, bookingId), "lookups")) ?? "";
+  const lookups = (await redis.hget(key, "lookups")) ?? "";
+  const { start, end: over, taken: what } = JSON.parse(taken);
   const [waiting] = bodiesOf(1);
   await enqueueAll(redis, [waiting]);
   const jobId = (await redis.lindex(`${QUEUE}:wait`, 0)) ?? "";
@@ -157,19 +189,25 @@ async function fill(
     const step = redis.pipeline();
     for (const end = Math.min(done + BATCH, size); done < end; done++) {
       const id = randomUUID();
+      const as = (text: string) => text.replaceAll(bookingId, id);
       step.hset(`${QUEUE}:${id}`, job);
       step.lpush(`${QUEUE}:wait`, id);
       step.set(`${IDENTITIES}invitee.created/${id}`, jobId, "PX", DAY_MS);
-      const lookup = lookups.replaceAll(bookingId, id);
-      step.hset(bookingKey(shard, id), { version: "1", record: record.replaceAll(bookingId, id), lookups: lookup });
-      step.pexpireat(bookingKey(shard, id), expires);
-      step.set(indexKey(shard, id), id, "PXAT", expires);
       const from = Date.parse("2040-01-01T00:00:00Z") + Math.floor(done / HOSTS) * 3_600_000;
-      const host = `${shard.tag}:host:HOST${done % HOSTS}`;
-      const entry = { version: 1, start: from, end: from + 1_500_000, taken: "{}" };
-      step.hset(`${host}:bookings`, { ":longest": "1800000", [id]: JSON.stringify(entry) });
-      step.zadd(`${host}:times`, from, id);
-      step.zadd(`${host}:expiry`, expires, id);
+      const lookup = as(lookups).replaceAll(startText(start), startText(from));
+      step.hset(bookingKey(shard, id), { version: "1", record: as(record), lookups: lookup });
+      step.pexpireat(bookingKey(shard, id), expires);
+      step.zadd(lookupKey(shard), ...lookup.split("\n").flatMap((member) => ["0", member]));
+      step.zadd(lookupExpiryKey(shard), expires, lookup);
+      step.set(indexKey(shard, id), id, "PXAT", expires);
+      const invitees = knownInviteesKey(shard, randomUUID());
+      step.hset(invitees, id, "active");
+      step.pexpireat(invitees, expires);
+      const host = `HOST${done % HOSTS}`;
+      const entry = JSON.stringify({ version: 1, start: from, end: from + over - start, taken: as(what) });
+      step.hset(hostBookingsKey(shard, host), { ":longest": String(over - start), [id]: entry });
+      step.zadd(hostTimesKey(shard, host), from, id);
+      step.zadd(hostExpiryKey(shard, host), expires, id);
     }
     await step.exec();
   }

@@ -37,6 +37,14 @@ export async function redisCpuOf(redis: Redis): Promise<number> {
   return (secondsOf("used_cpu_user") + secondsOf("used_cpu_sys")) * 1e6;
 }
 
+/** Time, in µs, that a Redis has spent on each command so far, in scripts or not. */
+export async function commandsUsOf(redis: Redis): Promise<ReadonlyMap<string, number>> {
+  const info = await redis.info("commandstats");
+  return new Map(
+    [...info.matchAll(/^cmdstat_(\S+?):calls=\d+,usec=(\d+)/gm)].map(([, name, us]) => [String(name), Number(us)]),
+  );
+}
+
 export async function memoryOf(redis: Redis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.info("memory"))?.[1]);
 }
