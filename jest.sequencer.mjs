@@ -7,14 +7,16 @@ import Sequencer from "@jest/test-sequencer";
 const FIRST = [
   "test/chaos/matrix.test.ts",
   "test/e2e/dark-time.test.ts",
-  "test/e2e/alerts.test.ts",
   "test/e2e/reconciliation.test.ts",
+  "test/e2e/calendly.fleet.test.ts",
   "test/chaos/soak.test.ts",
-  "test/e2e/redis.outage.test.ts",
+  "test/e2e/deployment-guide.test.ts",
+  "test/e2e/doctor.test.ts",
+  "test/e2e/ops.pages.test.ts",
+  "test/e2e/redis.topologies.test.ts",
+  "test/bench/bench.test.ts",
   "test/e2e/rotation.test.ts",
   "test/e2e/worker.kill-points.test.ts",
-  "test/e2e/calendly.fleet.test.ts",
-  "test/bench/bench.test.ts",
 ];
 
 export default class LongestFirst extends Sequencer {

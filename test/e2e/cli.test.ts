@@ -71,6 +71,21 @@ test("a subscription is registered, listed, not registered twice, and deleted", 
   expect(simulator.subscriptions.size).toBe(0);
 });
 
+test("a subscription that Calendly has disabled is replaced", async () => {
+  const first = JSON.parse((await run(["webhooks", "register", "--json"])).stdout);
+  const [disabled] = [...simulator.subscriptions.values()];
+  if (disabled === undefined) throw new Error("there is none");
+  disabled.state = "disabled";
+  const again = await run(["webhooks", "register", "--json"]);
+  expect(again).toMatchObject({ status: 0, stderr: expect.stringContaining(`Deleted ${first.uri}`) });
+  expect(JSON.parse(again.stdout)).toMatchObject({
+    callbackUrl: `${URL_BASE}/api/webhooks/calendly?g=1`,
+    state: "active",
+  });
+  expect([...simulator.subscriptions.values()]).toMatchObject([{ url: `${URL_BASE}/api/webhooks/calendly?g=1` }]);
+  await run(["webhooks", "delete", JSON.parse(again.stdout).uri]);
+});
+
 test("a subscription of the user's own is registered where that is configured", async () => {
   const scope = { CALENDLY_WEBHOOK_SCOPE: "user", CALENDLY_WEBHOOK_EVENTS: "invitee.created" };
   const { stdout } = await run(["webhooks", "register", "--json"], scope);

@@ -6,6 +6,7 @@ import {
   findOwner,
   HALVES,
   isActive,
+  nextAddress,
   RESCHEDULED,
 } from "@calendly-worker/core/calendly/subscriptions";
 import type { Config } from "@calendly-worker/core/config/load";
@@ -54,7 +55,7 @@ function listCommand({ open, say }: CommandPorts): Command {
 function registerCommand({ open, say, note }: CommandPorts): Command {
   return new Command("register")
     .description(
-      "Subscribes to CALENDLY_WEBHOOK_EVENTS at CALENDLY_WEBHOOK_BASE_URL and …_ENDPOINT_PREFIX, signed with the configured key.",
+      "Subscribes to CALENDLY_WEBHOOK_EVENTS at CALENDLY_WEBHOOK_BASE_URL and …_ENDPOINT_PREFIX, signed with the configured key; in the place of one that Calendly has disabled.",
     )
     .option("--json", "print JSON")
     .action(async ({ json }: Json) => {
@@ -73,12 +74,20 @@ function registerCommand({ open, say, note }: CommandPorts): Command {
       }
       const { client } = await openCalendly();
       const owner = await ownerOf(client, config);
-      const there = (await findOwn(client, owner, url)).find(isActive);
+      const own = await findOwn(client, owner, url);
+      const there = own.find(isActive);
       try {
         if (there !== undefined) throw new CalendlyError("conflict", "it exists already");
-        const made = await client.createWebhookSubscription({ url, events, signingKey, ...owner });
+        // None can be enabled again, and as long as one is there its address is taken.
+        const address = own.length === 0 ? url : nextAddress(url, own);
+        const made = await client.createWebhookSubscription({ url: address, events, signingKey, ...owner });
         await subscriptions.rememberKey(made.uri, fingerprintOf(signingKey));
-        say(json ? JSON.stringify(shown(made)) : `Registered ${made.uri}\n  ${url}\n  ${events.join(", ")}`);
+        say(json ? JSON.stringify(shown(made)) : `Registered ${made.uri}\n  ${address}\n  ${events.join(", ")}`);
+        for (const { uri } of own) {
+          await client.deleteWebhookSubscription(uri);
+          await subscriptions.forgetKey(uri);
+          note(`Deleted ${uri}, which Calendly had disabled. \`calendly reconcile\` asks for what was not delivered.`);
+        }
       } catch (error) {
         if (!(error instanceof CalendlyError && error.code === "conflict")) throw error;
         note(

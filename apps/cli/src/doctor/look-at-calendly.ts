@@ -108,7 +108,7 @@ async function lookAtOwner({ config, subscriptions }: Installation, client: Clie
 const SUBSCRIPTION_ADVICE = {
   missing: "`calendly webhooks register` makes one.",
   disabled:
-    "`calendly webhooks delete` and `register`, then `calendly reconcile`; or set CALENDLY_SUBSCRIPTION_AUTOHEAL=true.",
+    "`calendly webhooks register` replaces it, then `calendly reconcile`; or set CALENDLY_SUBSCRIPTION_AUTOHEAL=true.",
   retrying: "Look at the ingest's log why deliveries fail.",
   events_differ: "`calendly webhooks delete` and `register`, then `calendly reconcile`.",
   doubled: "`calendly webhooks list` shows them, `webhooks delete` deletes one.",

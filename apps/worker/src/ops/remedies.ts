@@ -46,14 +46,14 @@ export const REMEDIES: Readonly<Record<Reason, Remedy>> = {
   },
   subscription_disabled: {
     says: "Calendly has disabled the webhook subscription: nothing is delivered.",
-    command: "pnpm calendly webhooks list",
+    command: "pnpm calendly webhooks register",
   },
   subscription_retrying: {
     says: "Calendly repeats deliveries that failed; a day of that disables the subscription.",
     command: "pnpm calendly webhooks list",
   },
   subscription_events_differ: {
-    says: "The webhook subscription lacks events that are asked for.",
+    says: "The webhook subscription lacks events that are asked for. Delete it, and register anew.",
     command: "pnpm calendly webhooks list",
   },
   subscription_doubled: {

@@ -102,7 +102,7 @@ export function judgeSubscriptions(of: {
   }
   const lacking = events.filter((event) => active.every((subscription) => !subscription.events.includes(event)));
   if (first !== undefined && lacking.length > 0) {
-    const message = `The subscription does not tell of ${lacking.join(", ")}: rotate it, or register anew.`;
+    const message = `The subscription does not tell of ${lacking.join(", ")}: delete it, and register anew.`;
     faults.push({ code: "events_differ", subject: newest(active).uri, message });
   }
   const left = first === undefined ? [] : own.filter((subscription) => !isActive(subscription));

@@ -13,7 +13,7 @@ const DAY = 24 * HOUR;
 /** Of a job whose id must be free again as soon as it has ended: BullMQ ignores one under an id that it still holds. */
 const NOTHING = { age: 0, count: 0 };
 
-/** What Calendly has delivered is tried for hours, and kept where it fails for good. */
+/** What Calendly has delivered is tried for three quarters of an hour, and kept where it fails for good. */
 const DELIVERED = {
   attempts: 20,
   retry: { firstDelayMs: 1_000, longestDelayMs: 300_000, jitter: 0.5 },
@@ -21,7 +21,7 @@ const DELIVERED = {
   keepFailed: { age: 30 * DAY },
 };
 
-/** What is asked of Calendly is tried for half an hour. */
+/** What is asked of Calendly is tried for about twenty minutes. */
 const ASKING = {
   attempts: 12,
   retry: { firstDelayMs: 2_000, longestDelayMs: 300_000, jitter: 0.5 },
@@ -77,7 +77,7 @@ export const lateDeliveries = defineQueue({
 });
 
 /**
- * Invitees that somebody names and nobody has told of: to be asked for at Calendly. In vain for half an hour means that
+ * Invitees that somebody names and nobody has told of: to be asked for at Calendly. In vain for as long means that
  * the booking is listed as incomplete; looking after the unfinished asks again.
  */
 export const missingHalves = defineQueue({
