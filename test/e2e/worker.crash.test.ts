@@ -1,10 +1,12 @@
+import { createShards, hostBookingsKey } from "@calendly-worker/core/redis/keys";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { DEMO_TOKEN, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver } from "../support/deliveries.ts";
 import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { type Stack, startStack, startWorker } from "../support/stack.ts";
+import { bodyOf, type Stack, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
@@ -63,6 +65,58 @@ describe("a worker that is killed in the middle of a job", () => {
       expect(ids).toEqual([`${invitee.id}.confirmed`, `${invitee.id}.canceled`]);
     });
   }
+
+  testWhere(
+    "a proxy",
+    "after the commit of what it asked Calendly for: another one does what was left to do",
+    async () => {
+      const simulator = await startSimulator({ seed: 7 });
+      try {
+        await stack.worker.end();
+        const asking = {
+          CALENDLY_API_BASE_URL: simulator.url,
+          CALENDLY_API_TOKEN: DEMO_TOKEN,
+          CALENDLY_MISSING_HALF_GRACE: "2",
+        };
+        const person = { name: "Priya Nair", email: "priya.nair@acme-corp.example" };
+        const first = simulator.account.book({ ...person, eventType: "intro", start: "2030-01-02T15:00:00Z" });
+        const second = simulator.account.reschedule(first.id, "2030-01-03T15:00:00Z");
+        const [old] = simulator.account
+          .history()
+          .filter(({ event, payload }) => event === "invitee.canceled" && payload["uri"] === first.uri)
+          .map(bodyOf);
+        /** Which event its host's time is taken for. */
+        const hosted = async () => {
+          const [{ uri } = { uri: "" }] = second.event.hosts;
+          const host = uri.slice(uri.lastIndexOf("/") + 1);
+          const entry = await stack.redis.hget(hostBookingsKey(createShards(1).first, host), first.id);
+          const { taken } = JSON.parse(entry ?? "{}");
+          return taken === undefined ? undefined : (JSON.parse(taken).eventUri as string);
+        };
+
+        const before = startWorker(server.url, asking);
+        workers.push(before);
+        await send(String(old));
+        await stack.outcomes.untilThere([`${first.id}.confirmed`]);
+        await before.end();
+
+        const held = proxy.holdAt(COMMIT, "after");
+        const doomed = startWorker(`redis://127.0.0.1:${proxy.port}`, asking);
+        workers.push(doomed);
+        await held;
+        doomed.signal("SIGKILL");
+        await doomed.exited;
+        await stack.outcomes.untilThere([`${second.id}.rescheduled`]);
+        expect(await hosted()).toBeUndefined();
+
+        const successor = startWorker(server.url, asking);
+        workers.push(successor);
+        await until("the new one takes its time", async () => (await hosted()) === second.event.uri);
+      } finally {
+        await simulator.close();
+      }
+    },
+  );
 
   test("again and again under load: each outcome once", async () => {
     const invitees = Array.from({ length: 150 }, () => newInvitee());

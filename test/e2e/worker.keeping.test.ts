@@ -92,6 +92,25 @@ describe("what is kept of a booking", () => {
   });
 });
 
+/** Who looks after what is missing, at a time to come. */
+function lookingAt(later: number) {
+  const pending = { redis: stack.redis, shards, log: silent };
+  const halves = createPendingJobs({ ...pending, contract: missingHalves });
+  const links = createPendingJobs({ ...pending, contract: conferenceLinks });
+  const unfinished = createUnfinished({
+    shards,
+    halves,
+    links,
+    missingHalfGraceMs: 3_600_000,
+    conferenceLinkIntervalMs: 30_000,
+    now: () => later,
+  });
+  return {
+    look: lookAfterUnfinished({ shards, bookings: storeAt(later), unfinished }),
+    close: async () => void (await Promise.all([halves.close(), links.close()])),
+  };
+}
+
 describe("what is missing", () => {
   test("is looked after when the job that asks for it was lost", async () => {
     const first = book("05");
@@ -104,24 +123,26 @@ describe("what is missing", () => {
     await stack.redis.del(job);
     await stack.redis.zrem("{calendly:0}:missing-halves:delayed", jobId);
 
-    const later = Date.now() + DAY_MS;
-    const pending = { redis: stack.redis, shards, log: silent };
-    const halves = createPendingJobs({ ...pending, contract: missingHalves });
-    const links = createPendingJobs({ ...pending, contract: conferenceLinks });
-    const unfinished = createUnfinished({
-      shards,
-      halves,
-      links,
-      missingHalfGraceMs: 3_600_000,
-      conferenceLinkIntervalMs: 30_000,
-      now: () => later,
-    });
-    const look = lookAfterUnfinished({ shards, bookings: storeAt(later), unfinished });
+    const { look, close } = lookingAt(Date.now() + DAY_MS);
     expect(await look(context)).toMatch(/^looked after [1-9]/);
     expect(await stack.redis.exists(job)).toBe(1);
     // Not again until a while has passed.
     expect(await look(context)).toBe("looked after 0");
-    await Promise.all([halves.close(), links.close()]);
+    await close();
+  });
+
+  test("is taken off the list where somebody has told of it before it was listed", async () => {
+    const invitee = book("07");
+    await stack.deliver(invitee);
+    await stack.outcomes.untilThere([`${invitee.id}.confirmed`]);
+    const bookings = storeAt(Date.now());
+    const listed = async () => (await bookings.incomplete(shards.first, 100)).map(({ id }) => id);
+    await bookings.listIncomplete(invitee.id);
+    expect(await listed()).toContain(invitee.id);
+    const { look, close } = lookingAt(Date.now() + DAY_MS);
+    await look(context);
+    expect(await listed()).not.toContain(invitee.id);
+    await close();
   });
 
   test("is listed as incomplete when it was asked for in vain, and is not when it comes after all", async () => {

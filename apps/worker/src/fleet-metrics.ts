@@ -104,7 +104,7 @@ async function tellBookings(tell: Tell, ports: FleetPorts): Promise<void> {
     (await Promise.all(shards.all.map(of))).reduce((total, one) => total + one, 0);
   tell("conflictsOpen", {}, await sumOver((shard) => countOpenConflicts(redis, shard, now())));
   tell("incomplete", {}, await sumOver((shard) => redis.zcard(incompleteKey(shard))));
-  tell("quarantined", {}, await quarantine.count());
+  tell("quarantined", {}, await quarantine.count(now()));
   const counts = await expectations.counts();
   for (const state of ["waiting", "completed", "expired"] as const) tell("expectations", { state }, counts[state]);
 }

@@ -40,7 +40,7 @@ function listCommand({ open, say }: CommandPorts): Command {
         say(`${id}\n  ${event}, ${reason}, received ${receivedAt}`);
         for (const problem of problems) say(`  ${problem}`);
       }
-      const total = await quarantine.count();
+      const total = await quarantine.count(Date.now());
       if (total > entries.length) say(`… and ${total - entries.length} more: --limit shows them.`);
     });
 }

@@ -79,7 +79,7 @@ export async function lookAtQueues(installation: Installation): Promise<Finding[
     const counts = await queues.counts();
     const paused = counts.filter(({ isPaused }) => isPaused).map(({ queue }) => queue);
     const failed = counts.reduce((sum, { failed: count }) => sum + count, 0);
-    const kept = await installation.quarantine.count();
+    const kept = await installation.quarantine.count(Date.now());
     const findings: Finding[] = [];
     if (paused.length > 0) {
       const advice = paused.map((queue) => `\`calendly queue resume --queue ${queue}\``).join(", ");

@@ -29,7 +29,10 @@ export function findMissingHalf(ports: Ports): JobHandler<typeof missingHalves> 
 
   return async ({ inviteeUri, isPassed }, context) => {
     const { inviteeId } = parseInviteeUri(inviteeUri);
-    if (await isKnown(inviteeId)) return "known already";
+    if (await isKnown(inviteeId)) {
+      // What a commit has left to do is done where it was this job's, and the process was killed after it.
+      return context.starts === 1 ? "known already" : await fold.gone({ id: inviteeId, uri: inviteeUri }, context);
+    }
     const isAwaited = isPassed || (await bookings.waitingFor(inviteeId)).length > 0;
 
     let asked: AskedInvitee;

@@ -3,6 +3,7 @@ import { allQueues } from "@calendly-worker/core/queues/contracts";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
+import { fieldsOf } from "@calendly-worker/core/redis/fields";
 import { incompleteKey, outcomeStreamKey, type Shards } from "@calendly-worker/core/redis/keys";
 import { type RedisVitals, readVitals } from "@calendly-worker/core/redis/vitals";
 import type { ApiBudget } from "@calendly-worker/core/store/api-budget";
@@ -133,7 +134,8 @@ async function newestOutcomes(redis: Redis, shards: Shards): Promise<ShownOutcom
     shards.all.map(async (shard) => {
       const entries = await redis.xrevrange(outcomeStreamKey(shard), "+", "-", "COUNT", OUTCOMES);
       return entries.map(([streamId, fields]) => {
-        const of = (name: string) => fields[fields.indexOf(name) + 1] ?? "";
+        const all = fieldsOf(fields);
+        const of = (name: string) => all.get(name) ?? "";
         return { id: of("id"), type: of("type"), subject: of("subject"), publishedAt: Number(streamId.split("-")[0]) };
       });
     }),
@@ -150,7 +152,7 @@ async function readCounts({ redis, shards, quarantine, now }: OverviewPorts) {
     Promise.all(shards.all.map((shard) => redis.zcard(incompleteKey(shard)))),
   ]);
   const sum = (counts: readonly number[]) => counts.reduce((total, one) => total + one, 0);
-  return { conflicts: sum(conflicts), incomplete: sum(incomplete), quarantined: await quarantine.count() };
+  return { conflicts: sum(conflicts), incomplete: sum(incomplete), quarantined: await quarantine.count(now()) };
 }
 
 async function readDestinations({ destinations, pushQueues }: OverviewPorts): Promise<ShownDestination[]> {

@@ -40,7 +40,8 @@ export function openApiDocument(): OpenApiDocument {
 
 function operationOf(route: Route): object {
   const { operationId, tag, summary, description, access, params, query, body, answer, mediaType } = route;
-  const needs = access === "manage" ? "Needs `OPS_API_TOKEN`." : "`OPS_API_TOKEN` or one of `CALENDLY_CONSUMER_TOKENS`.";
+  const needs =
+    access === "manage" ? "Needs `OPS_API_TOKEN`." : "`OPS_API_TOKEN` or one of `CALENDLY_CONSUMER_TOKENS`.";
   const parameters = {
     ...(Object.keys(params.shape).length > 0 && { path: params }),
     ...(Object.keys(query.shape).length > 0 && { query }),

@@ -1,3 +1,4 @@
+import { fieldsOf } from "../redis/fields.ts";
 import type { OutcomeEvent } from "./outcome-event.ts";
 
 export interface ReadOutcome {
@@ -8,7 +9,7 @@ export interface ReadOutcome {
 
 /** An entry as Redis gives it: its id, and names and values in turn. */
 export function parseEntry([streamId, fields]: readonly [string, readonly string[]]): ReadOutcome {
-  const event = fields[fields.indexOf("event") + 1];
+  const event = fieldsOf(fields).get("event");
   if (event === undefined) throw new TypeError(`the outcome ${streamId} has no field "event"`);
   return { streamId, event: JSON.parse(event) as OutcomeEvent };
 }

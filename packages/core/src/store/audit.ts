@@ -1,4 +1,5 @@
 import type { Redis } from "../redis/connect.ts";
+import { fieldsOf } from "../redis/fields.ts";
 import { auditKey } from "../redis/keys.ts";
 
 /** Something that a person did to an installation. */
@@ -30,7 +31,8 @@ export function createAudit(redis: Redis, now: () => number): Audit {
     async last(count) {
       const entries = await redis.xrevrange(auditKey, "+", "-", "COUNT", count);
       return entries.map(([, fields]) => {
-        const of = (name: string) => fields[fields.indexOf(name) + 1] ?? "";
+        const all = fieldsOf(fields);
+        const of = (name: string) => all.get(name) ?? "";
         return { who: of("who"), action: of("action"), subject: of("subject"), at: of("time") };
       });
     },

@@ -63,7 +63,7 @@ export interface BookingStore {
   ids(shard: Shard): AsyncGenerator<string>;
   /** Up to `limit` ids that are to be looked after by now. */
   due(shard: Shard, limit: number): Promise<string[]>;
-  /** Looks after an id again later, or never again. */
+  /** Looks after an id again later, or never again: then nothing of it is missing. */
   lookLater(id: string, again: boolean): Promise<void>;
 }
 
@@ -205,7 +205,10 @@ export function createBookingStore(ports: {
     },
 
     async listIncomplete(id) {
-      await redis.zadd(incompleteKey(shards.of(id)), "NX", String(now()), id);
+      const shard = shards.of(id);
+      const step = redis.multi().zadd(incompleteKey(shard), "NX", String(now()), id);
+      // Where somebody has told of it meanwhile, whoever looks after it takes it off the list again.
+      await step.zadd(unfinishedKey(shard), "NX", String(lookAt()), id).exec();
     },
 
     async incomplete(shard, limit) {
@@ -220,9 +223,9 @@ export function createBookingStore(ports: {
     due: (shard, limit) => redis.zrangebyscore(unfinishedKey(shard), "-inf", String(now()), "LIMIT", 0, limit),
 
     async lookLater(id, again) {
-      const key = unfinishedKey(shards.of(id));
-      if (again) await redis.zadd(key, "XX", String(lookAt()), id);
-      else await redis.zrem(key, id);
+      const shard = shards.of(id);
+      if (again) await redis.zadd(unfinishedKey(shard), "XX", String(lookAt()), id);
+      else await redis.multi().zrem(unfinishedKey(shard), id).zrem(incompleteKey(shard), id).exec();
     },
   };
 }

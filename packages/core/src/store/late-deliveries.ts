@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Redis } from "../redis/connect.ts";
 import { lateKey, type Shards } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
@@ -20,7 +21,7 @@ export interface LateMemory {
 const noteLate = defineScript({
   name: "note-late",
   keys: ["late"],
-  args: ["signature", "expires_at"],
+  args: ["signature", "request", "expires_at"],
   reply: (raw): Noted => {
     const [confirmed, repeated] = raw as [number, number];
     return { isConfirmed: confirmed === 1, isRepeated: repeated === 1 };
@@ -37,7 +38,7 @@ export function createLateMemory(ports: {
   const keyOf = (identity: string) => lateKey(shards.of(identity), identity);
   return {
     note: (identity, signature) =>
-      noteLate(redis, { late: keyOf(identity) }, { signature, expires_at: now() + memoryMs }),
+      noteLate(redis, { late: keyOf(identity) }, { signature, request: randomUUID(), expires_at: now() + memoryMs }),
     async confirm(identity) {
       const key = keyOf(identity);
       await redis.multi().hset(key, "confirmed", String(now())).pexpire(key, memoryMs).exec();

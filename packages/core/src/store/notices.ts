@@ -1,4 +1,5 @@
 import type { Redis } from "../redis/connect.ts";
+import { fieldsOf } from "../redis/fields.ts";
 import { noticedKey, noticesKey } from "../redis/keys.ts";
 
 /** What the people who look after an installation should know. */
@@ -45,7 +46,8 @@ export interface KeptNotice {
 export async function lastNotices(redis: Redis, count: number): Promise<KeptNotice[]> {
   const entries = await redis.xrevrange(noticesKey, "+", "-", "COUNT", count);
   return entries.map(([, fields]) => {
-    const of = (name: string) => fields[fields.indexOf(name) + 1] ?? "";
+    const all = fieldsOf(fields);
+    const of = (name: string) => all.get(name) ?? "";
     return { type: of("type"), subject: of("subject"), message: of("message"), at: of("time") };
   });
 }

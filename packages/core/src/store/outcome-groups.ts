@@ -2,6 +2,7 @@ import { CursorExpiredError, compareStreamIds } from "../outcomes/cursor.ts";
 import { parseEntry, type ReadOutcome } from "../outcomes/parse-entry.ts";
 import { lastDropped } from "../outcomes/read-stream.ts";
 import type { Redis } from "../redis/connect.ts";
+import { fieldsOf } from "../redis/fields.ts";
 import {
   groupAttemptsKey,
   groupDeadLettersKey,
@@ -228,7 +229,8 @@ export async function forgetGroup(redis: Redis, shard: Shard, group: string): Pr
 export async function readDeadLetters(redis: Redis, shard: Shard, group: string): Promise<DeadLetter[]> {
   const entries = await redis.xrange(groupDeadLettersKey(shard, group), "-", "+");
   return entries.map(([entryId, fields]) => {
-    const of = (name: string) => fields[fields.indexOf(name) + 1] ?? "";
+    const all = fieldsOf(fields);
+    const of = (name: string) => all.get(name) ?? "";
     const at = new Date(Number(entryId.split("-")[0])).toISOString();
     const [streamId, id, type, subject] = [of("stream_id"), of("id"), of("type"), of("subject")];
     return {
@@ -258,7 +260,7 @@ export async function eraseDeadLetters(
   for (const { name } of await groupRows(redis, shard)) {
     const key = groupDeadLettersKey(shard, name);
     for (const [entryId, fields] of await redis.xrange(key, "-", "+")) {
-      if (isErased(fields[fields.indexOf("subject") + 1] ?? "")) await redis.xdel(key, entryId);
+      if (isErased(fieldsOf(fields).get("subject") ?? "")) await redis.xdel(key, entryId);
     }
   }
 }
@@ -281,14 +283,13 @@ async function groupRows(redis: Redis, shard: Shard): Promise<GroupRow[]> {
     throw error;
   }
   return rows.map((row) => {
-    const fields = row as unknown[];
-    const of = (name: string) => fields[fields.indexOf(name) + 1];
-    const lag = of("lag");
+    const fields = fieldsOf(row as unknown[]);
+    const lag = fields.get("lag");
     return {
-      name: String(of("name")),
-      pending: Number(of("pending")),
+      name: String(fields.get("name")),
+      pending: Number(fields.get("pending")),
       lag: typeof lag === "number" ? lag : undefined,
-      lastRead: String(of("last-delivered-id")),
+      lastRead: String(fields.get("last-delivered-id")),
     };
   });
 }

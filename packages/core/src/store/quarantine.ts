@@ -25,7 +25,8 @@ export interface Quarantine {
   list(limit: number): Promise<Quarantined[]>;
   /** Whether it was there. */
   drop(id: string): Promise<boolean>;
-  count(): Promise<number>;
+  /** How many there are at a time, in ms. */
+  count(now: number): Promise<number>;
 }
 
 const keepInQuarantine = defineScript({
@@ -74,7 +75,8 @@ export function createQuarantine(ports: {
       const [deleted] = (await step.exec()) ?? [];
       return deleted?.[1] === 1;
     },
-    count: () => redis.zcard(quarantineIndexKey(shard)),
+    // Those that arrived before are dropped, and leave the index only when another one comes.
+    count: (now) => redis.zcount(quarantineIndexKey(shard), `(${now - retentionMs}`, "+inf"),
   };
 }
 
