@@ -149,7 +149,7 @@ const announceExpectation = defineRoute({
   tag: "Expectations",
   summary: "Announce a booking that somebody has started",
   description:
-    "The booking with that reference completes it, whether it comes before or after. Where none has come by `until`, `booking.expectation_expired` is published. Announcing again changes nothing but `until`, while it waits.",
+    "The booking with that reference completes it, whether it comes before or after. Where none has come by `until`, `booking.expectation_expired` is published. Announcing again changes nothing but `until`, while it waits. A reference must be nobody's data: it stands in ids of outcomes, and so in logs.",
   access: "manage",
   params: nothing,
   query: nothing,
