@@ -3,14 +3,18 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
+import { createDestinationManager } from "@calendly-worker/core/outcomes/manage-destinations";
+import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
+import { createPushQueues, type PushQueues } from "@calendly-worker/core/queues/push-queues";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Webhook } from "standardwebhooks";
 import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess } from "../support/app-process.ts";
-import { connectRedis } from "../support/connect-redis.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { anOutcome, append } from "../support/outcome-stream.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { startWorker } from "../support/stack.ts";
@@ -36,11 +40,13 @@ let server: RedisServer;
 let redis: Redis;
 let worker: AppProcess;
 let api: ReturnType<typeof createApiClient>;
+let queues: PushQueues;
 const receivers: Server[] = [];
 
 beforeAll(async () => {
   server = await startRedis();
   redis = await connectRedis(server.url);
+  queues = createPushQueues({ redis, shard: shards.first, log: silent });
   worker = startWorker(server.url, { OPS_API_TOKEN: OPS, CALENDLY_DESTINATION_ALLOW: "127.0.0.0/8" });
   api = createApiClient(String((await worker.untilLogged("listening"))["url"]), OPS);
   await worker.untilLogged("taking jobs");
@@ -57,6 +63,7 @@ afterEach(async () => {
 
 afterAll(async () => {
   await worker.end();
+  await queues.close();
   disconnect(redis);
   await server.stop();
 });
@@ -97,6 +104,52 @@ async function hurry(id: string): Promise<void> {
   }
   await redis.zadd(`${queue}:marker`, 0, "0");
 }
+
+describe("while a new address is looked up, what others do is not undone:", () => {
+  const guard = createTargetGuard(["127.0.0.0/8"]);
+  const manager = (meanwhile?: () => Promise<unknown>) =>
+    createDestinationManager({
+      destinations: createDestinationStore(redis, Date.now),
+      queues,
+      guard: { ...guard, check: async () => void (await meanwhile?.()) },
+      now: Date.now,
+    });
+  const [before, after] = ["http://127.0.0.1:9/before", "http://127.0.0.1:9/after"];
+
+  test("a new secret is kept, and signs what is pushed", async () => {
+    const { url, got } = await receive(ok);
+    const { id } = await add(before);
+    let secret = "";
+    const changing = manager(async () => {
+      secret = (await api("POST", `/api/destinations/${id}/secret`, { overlapSeconds: 0 })).body.secret;
+    });
+    expect(await changing.change(id, { url })).toMatchObject({ url, secretCount: 1 });
+    await publish(anOutcome(randomUUID()));
+    const [pushed] = await until("it is pushed", () => got.length > 0 && got);
+    expect(() => new Webhook(secret).verify(pushed?.body ?? "", pushed?.headers ?? {})).not.toThrow();
+  });
+
+  test("one that is removed stays removed", async () => {
+    const { id } = await add(before);
+    expect(await manager(() => manager().remove(id)).change(id, { url: after, isPaused: true })).toBeUndefined();
+    expect(await manager().find(id)).toBeUndefined();
+    expect((await createDestinationStore(redis, Date.now).state(id)).paused).toBeUndefined();
+  });
+
+  test("nor is anything else that is done at the same moment", async () => {
+    const { id } = await add(before);
+    const [rotated] = await Promise.all([
+      manager().rotateSecret(id, 0),
+      manager().change(id, { url: after }),
+      manager().change(id, { types: ["booking.canceled"] }),
+      manager().change(id, { ordered: true }),
+      manager().change(id, { hosts: ["somebody"] }),
+    ]);
+    const kept = await createDestinationStore(redis, Date.now).find(id);
+    expect(kept).toMatchObject({ url: after, types: ["booking.canceled"], ordered: true, hosts: ["somebody"] });
+    expect(kept?.secrets).toEqual([{ value: rotated?.secret }]);
+  });
+});
 
 test("what is pushed is verified by the official library, with the secret and with the one before while both hold", async () => {
   const { url, got } = await receive(ok);

@@ -80,12 +80,12 @@ export function createDestinationManager(ports: {
       return { ...(await viewOf(added)), secret };
     },
     async change(id, { isPaused, ...changes }) {
-      const found = await destinations.find(id);
-      if (found === undefined) return undefined;
+      if ((await destinations.find(id)) === undefined) return undefined;
+      // Before it is read to be changed: names are asked for meanwhile, and others may change it.
       if (changes.url !== undefined) await guard.check(changes.url);
       const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
-      const changed: Destination = { ...found, ...given };
-      await destinations.write(changed);
+      const changed = await destinations.update(id, (before) => ({ ...before, ...given }));
+      if (changed === undefined) return undefined;
       await queues.setConcurrency(id, changed.concurrency);
       if (isPaused !== undefined) await setPaused(id, isPaused);
       return await viewOf(changed);
@@ -96,14 +96,13 @@ export function createDestinationManager(ports: {
       return wasThere;
     },
     async rotateSecret(id, overlapMs) {
-      const found = await destinations.find(id);
-      if (found === undefined) return undefined;
       const secret = newSecret();
-      const [before] = found.secrets;
-      const old = before === undefined || overlapMs === 0 ? [] : [{ value: before.value, until: now() + overlapMs }];
-      const rotated = { ...found, secrets: [{ value: secret }, ...old] };
-      await destinations.write(rotated);
-      return { ...(await viewOf(rotated)), secret };
+      const rotated = await destinations.update(id, (before) => {
+        const [newest] = before.secrets;
+        const old = newest === undefined || overlapMs === 0 ? [] : [{ value: newest.value, until: now() + overlapMs }];
+        return { ...before, secrets: [{ value: secret }, ...old] };
+      });
+      return rotated === undefined ? undefined : { ...(await viewOf(rotated)), secret };
     },
     async deadLetters(id) {
       if ((await destinations.find(id)) === undefined) return undefined;

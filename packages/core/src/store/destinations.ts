@@ -50,7 +50,11 @@ export interface DestinationStore {
   all(): Promise<Destination[]>;
   find(id: string): Promise<Destination | undefined>;
   add(destination: Omit<Destination, "id" | "createdAt">): Promise<Destination>;
-  write(destination: Destination): Promise<void>;
+  /**
+   * Changes it and gives it as it is then; undefined where it is not there. Made of what stands there when it is written:
+   * `change` is asked again where somebody else was faster.
+   */
+  update(id: string, change: (before: Destination) => Destination): Promise<Destination | undefined>;
   /** Forgets all that is known of it. False where it is not there. */
   remove(id: string): Promise<boolean>;
   state(id: string): Promise<DestinationState>;
@@ -75,6 +79,15 @@ export interface DestinationStore {
 /** Longer than a request may take: then its sender is gone. */
 const PROBE_MS = 15_000;
 const LINE_MS = 60 * 86_400_000;
+/** Each time in vain somebody else has changed it: people and programs that do so at once are few. */
+const MOST_TRIES = 20;
+
+const replaceDestination = defineScript({
+  name: "replace-destination",
+  keys: ["destinations"],
+  args: ["id", "before", "after"],
+  reply: (raw) => raw === 1,
+});
 
 const notePush = defineScript({
   name: "note-push",
@@ -105,8 +118,15 @@ export function createDestinationStore(redis: Redis, now: () => number): Destina
       await redis.hset(destinationsKey, added.id, JSON.stringify(added));
       return added;
     },
-    async write(destination) {
-      await redis.hset(destinationsKey, destination.id, JSON.stringify(destination));
+    async update(id, change) {
+      for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+        const before = await redis.hget(destinationsKey, id);
+        if (before === null) return undefined;
+        const changed = change(read(before));
+        const args = { id, before, after: JSON.stringify(changed) };
+        if (await replaceDestination(redis, { destinations: destinationsKey }, args)) return changed;
+      }
+      throw new Error(`the destination ${id} was changed by others all the time`);
     },
     async remove(id) {
       const removed = await redis.hdel(destinationsKey, id);
