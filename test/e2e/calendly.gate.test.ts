@@ -1,7 +1,8 @@
 import type { TokenFault } from "@calendly-worker/core/calendly/errors";
 import type { ApiGate, Entry, Priority } from "@calendly-worker/core/calendly/gate";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { openApiGate } from "@calendly-worker/core/store/api-gate";
+import { createApiGate } from "@calendly-worker/core/store/api-gate";
+import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
@@ -30,9 +31,10 @@ beforeEach(async () => {
   gate = await openGate("token-one", "token-two");
 });
 
-const openGate = (...tokens: string[]) =>
-  openApiGate({
+const openGate = async (...tokens: string[]) =>
+  createApiGate({
     redis,
+    fingerprintOf: await openFingerprints(redis),
     tokens,
     requestTimeoutMs: 10_000,
     now: () => now,

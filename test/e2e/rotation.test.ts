@@ -1,6 +1,8 @@
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { liveInstances } from "@calendly-worker/core/store/instances";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
-import { afterEach, beforeEach, expect, test } from "@jest/globals";
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import { expectEveryLogRight, idsOfLogs } from "../support/account-logs.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
@@ -9,6 +11,7 @@ import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
+import { emptyRedis } from "../support/whole-redis.ts";
 
 const [OLD_KEY, NEW_KEY] = ["old-key-not-a-secret", "new-key-not-a-secret"];
 const MINUTE_MS = 60_000;
@@ -238,3 +241,34 @@ test("an ingest that does not accept the key of a live subscription is not ready
   await redeploy(PROMOTED);
   expect(await isReady()).toBe(true);
 }, 180_000);
+
+describe("after Redis was emptied under running apps, all give the keys the same names:", () => {
+  const namesOf = async (key: string) => [(await openFingerprints(redis))(key)];
+  const namesTold = async () => (await liveInstances(redis, "ingest")).flatMap(({ signingKeys }) => signingKeys);
+
+  test("where a command was the first to name them", async () => {
+    const worker = await startWorkerWith({ CALENDLY_WEBHOOK_SIGNING_KEY: OLD_KEY });
+    await emptyRedis(redis);
+    await register();
+    expect(await isReady()).toBe(true);
+    // The worker finds the key that the command has named among its own.
+    for (const made of simulator.subscriptions.values()) made.state = "disabled";
+    const { url } = await worker.untilLogged("listening");
+    await until("the worker works with it", async () => (await fetch(`${String(url)}/readyz`)).status === 200);
+    await worker.untilLogged("made the webhook subscription anew", 20_000);
+    expect(await isReady()).toBe(true);
+    expect(await namesTold()).toEqual(await namesOf(OLD_KEY));
+  });
+
+  test("where a running ingest was the first, whoever starts later goes on under its names", async () => {
+    const before = await namesOf(OLD_KEY);
+    await emptyRedis(redis);
+    expect(await isReady()).toBe(true);
+    await register();
+    expect(await isReady()).toBe(true);
+    expect(await namesTold()).toEqual(before);
+    await redeploy({ CALENDLY_WEBHOOK_SIGNING_KEY: OLD_KEY });
+    expect(await isReady()).toBe(true);
+    expect(await namesOf(OLD_KEY)).toEqual(before);
+  });
+});

@@ -2,7 +2,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { createCalendlyClient } from "@calendly-worker/core/calendly/client";
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import type { Priority } from "@calendly-worker/core/calendly/gate";
-import { openApiGate } from "@calendly-worker/core/store/api-gate";
+import { createApiGate } from "@calendly-worker/core/store/api-gate";
+import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { connectRedis, silent } from "./connect-redis.ts";
@@ -16,8 +17,9 @@ const [redisUrl = "", baseUrl = "", tokens = "", live = "0", monitor = "0"] = pr
 const CONCURRENCY = 8;
 
 const redis = await connectRedis(redisUrl);
-const gate = await openApiGate({
+const gate = createApiGate({
   redis,
+  fingerprintOf: await openFingerprints(redis),
   tokens: tokens.split(","),
   requestTimeoutMs: 5_000,
   now: Date.now,

@@ -12,13 +12,13 @@ import { connectWorker, disconnect, type Redis, reach } from "@calendly-worker/c
 import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { checkTopology } from "@calendly-worker/core/redis/safety";
-import { openApiGate } from "@calendly-worker/core/store/api-gate";
+import { createApiGate } from "@calendly-worker/core/store/api-gate";
 import { createAudit } from "@calendly-worker/core/store/audit";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { createEraser } from "@calendly-worker/core/store/eraser";
-import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { type Fingerprint, openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
@@ -86,6 +86,7 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   lifecycle.own("sweeps", sweepJobs, (jobs) => jobs.close());
   const pushQueues = createPushQueues({ redis, shard: shards.first, log });
   lifecycle.own("push queues", pushQueues, (queues) => queues.close());
+  const fingerprintOf = await openFingerprints(redis);
   return {
     config,
     log,
@@ -96,7 +97,7 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
     quarantine,
     subscriptions: createSubscriptionStore(redis),
     credentials: createCredentials(redis, now),
-    fingerprintOf: await openFingerprints(redis),
+    fingerprintOf,
     runs: createSweepRuns(redis),
     snoozes: createTokenSnoozes(redis, now),
     audit: createAudit(redis, now),
@@ -107,12 +108,19 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
       guard: createTargetGuard(config.CALENDLY_DESTINATION_ALLOW ?? []),
       now,
     }),
-    openCalendly: (patience = PATIENT) => openCalendly(config, redis, lifecycle, log, patience),
+    openCalendly: (patience = PATIENT) => openCalendly(config, redis, fingerprintOf, lifecycle, log, patience),
   };
 }
 
 /** Calendly's API, by the gate that the workers share: what is asked here counts against the same budget. */
-async function openCalendly(config: Config, redis: Redis, lifecycle: Lifecycle, log: Logger, patience: Patience) {
+async function openCalendly(
+  config: Config,
+  redis: Redis,
+  fingerprintOf: Fingerprint,
+  lifecycle: Lifecycle,
+  log: Logger,
+  patience: Patience,
+) {
   const tokens = [config.CALENDLY_API_TOKEN, config.CALENDLY_API_TOKEN_SECONDARY].filter(
     (token) => token !== undefined,
   );
@@ -121,7 +129,7 @@ async function openCalendly(config: Config, redis: Redis, lifecycle: Lifecycle, 
   const now = Date.now;
   const hasOther = config.CALENDLY_API_TOKEN_SECONDARY !== undefined;
   const onTokenDead = tokenDied({ notices: createNotices(redis, now), log, hasOther });
-  const gate = await openApiGate({ redis, tokens, requestTimeoutMs: API_TIMEOUT_MS, now, onTokenDead });
+  const gate = createApiGate({ redis, tokens, fingerprintOf, requestTimeoutMs: API_TIMEOUT_MS, now, onTokenDead });
   const client = createCalendlyClient({
     gate,
     baseUrl: config.CALENDLY_API_BASE_URL.replace(/\/$/, ""),

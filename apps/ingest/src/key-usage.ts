@@ -8,7 +8,12 @@ export interface KeyUsage {
   flush(): Promise<void>;
 }
 
-export function createKeyUsage(credentials: Credentials, keys: readonly SigningKeySlot[], now: () => number): KeyUsage {
+/** `keys` is asked each time: their fingerprints are others after Redis was emptied. */
+export function createKeyUsage(
+  credentials: Credentials,
+  keys: () => readonly SigningKeySlot[],
+  now: () => number,
+): KeyUsage {
   const counts = new Map<KeyName, { readonly count: number; readonly lastAt: number }>();
 
   function add(key: KeyName, count: number, lastAt: number): void {
@@ -19,7 +24,7 @@ export function createKeyUsage(credentials: Credentials, keys: readonly SigningK
   return {
     count: (key) => add(key, 1, now()),
     async flush() {
-      for (const { slot, fingerprint } of keys) {
+      for (const { slot, fingerprint } of keys()) {
         const counted = counts.get(slot);
         if (counted === undefined) continue;
         const { count, lastAt } = counted;

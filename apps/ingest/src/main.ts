@@ -10,7 +10,7 @@ import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createReplication } from "@calendly-worker/core/redis/replication";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
-import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { createFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createFlow } from "@calendly-worker/core/store/flow";
 import { ANNOUNCE_EVERY_MS, announce, leave, newInstance } from "@calendly-worker/core/store/instances";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
@@ -41,12 +41,26 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const meter = createMeter("ingest");
   const shards = createShards(config.CALENDLY_SHARDS);
   const redis = lifecycle.own("redis", connectProducer(config.REDIS_URL, log), disconnect);
-  const fitness = createFitness({ redis, shards, allowed: config.REDIS_ALLOW_UNSAFE ?? [], log });
+  const fitness = createFitness({ redis, shards, allowed: config.REDIS_ALLOW_UNSAFE ?? [], log, onEmptied: tellKeys });
   const replicas = config.REDIS_WAIT_REPLICAS;
   const replicated = createReplication({ redis, replicas, timeoutMs: REPLICAS_TIMEOUT_MS });
   const credentials = createCredentials(redis, Date.now);
   const flow = createFlow(redis, Date.now);
   const keyCoverage = createKeyCoverage({ subscriptions: createSubscriptionStore(redis), credentials, log });
+  const fingerprints = createFingerprints(redis);
+  const slots = () => keys.map(({ name, key }) => ({ slot: name, fingerprint: fingerprints.of(key) }));
+  const instance = newInstance("ingest");
+  const accepted = () => slots().map(({ fingerprint }) => fingerprint);
+  const announceThis = () => announce(redis, { ...instance, signingKeys: accepted() });
+
+  /** Says which keys are accepted, under the names that all processes give them: at the start, and after Redis was emptied. */
+  async function tellKeys(): Promise<void> {
+    await fingerprints.agree();
+    await credentials.announceSigningKeys(slots());
+    await announceThis();
+    await keyCoverage.accept(accepted());
+  }
+
   const intake = createIntake({
     redis,
     shards,
@@ -101,24 +115,18 @@ await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
 
   await untilReady(redis, lifecycle.signal);
   await fitness.untilFit(lifecycle.signal);
-  const fingerprintOf = await openFingerprints(redis);
-  const slots = keys.map(({ name, key }) => ({ slot: name, fingerprint: fingerprintOf(key) }));
-  await credentials.announceSigningKeys(slots);
-  const fingerprints = slots.map(({ fingerprint }) => fingerprint);
-  const instance = newInstance("ingest", fingerprints);
+  await tellKeys();
   keyUsage = createKeyUsage(credentials, slots, Date.now);
-  await announce(redis, instance);
   const telling = setInterval(() => {
     void keyUsage?.flush();
     void flow.flush();
-    announce(redis, instance).catch((err: unknown) => log.debug({ err }, "could not say that this process lives"));
+    announceThis().catch((err: unknown) => log.debug({ err }, "could not say that this process lives"));
   }, ANNOUNCE_EVERY_MS);
   lifecycle.own("key usage", telling, async (timer) => {
     clearInterval(timer);
     const goodbye = Promise.all([keyUsage?.flush(), flow.flush(), leave(redis, instance)]);
     await withinDeadline(REDIS_DEADLINE_MS, goodbye).catch(() => {});
   });
-  await keyCoverage.accept(fingerprints);
   intake.open();
   // The newest, so that all else is still open: a proxy that goes by the health check sends nothing any more when it is over.
   const delayMs = config.SHUTDOWN_DELAY * 1_000;

@@ -26,13 +26,13 @@ import { readBeganAt } from "@calendly-worker/core/redis/deployment";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards, type Shard } from "@calendly-worker/core/redis/keys";
 import { readApiBudget } from "@calendly-worker/core/store/api-budget";
-import { openApiGate } from "@calendly-worker/core/store/api-gate";
+import { createApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
 import { createExpectations } from "@calendly-worker/core/store/expectations";
-import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
+import { createFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createFlow } from "@calendly-worker/core/store/flow";
 import { createHeartbeatStore } from "@calendly-worker/core/store/heartbeats";
 import { createHostTimes } from "@calendly-worker/core/store/host-times";
@@ -92,8 +92,11 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   // A probe wants an answer now, also while Redis is away.
   const probe = lifecycle.own("redis probe", connectProducer(config.REDIS_URL, log), disconnect);
   const consumers: Consumer[] = [];
+  const fingerprints = createFingerprints(redis);
   let beganAt = 0;
   async function begin(): Promise<void> {
+    // Before there are schedules: what they have done writes fingerprints down.
+    await fingerprints.agree();
     beganAt = await readBeganAt(redis);
     const first = { redis, shard: shards.first, log };
     await keepOneAtATime(first, sweeps);
@@ -132,13 +135,15 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
 
   await Promise.all([redis, probe].map((connection) => untilReady(connection, lifecycle.signal)));
   await fitness.untilFit(lifecycle.signal);
+  await fingerprints.agree();
 
   const now = Date.now;
   const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
   const referenceField = config.CALENDLY_REFERENCE_FIELD;
   const notices = createNotices(redis, now);
-  const gate = await openApiGate({
+  const gate = createApiGate({
     redis,
+    fingerprintOf: fingerprints.of,
     tokens: [config.CALENDLY_API_TOKEN, config.CALENDLY_API_TOKEN_SECONDARY].filter((token) => token !== undefined),
     requestTimeoutMs: API_TIMEOUT_MS,
     now,
@@ -232,7 +237,6 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const maxUsage = config.CALENDLY_MAX_USAGE_PER_KEY;
   const subscriptions = createSubscriptionStore(redis);
   const runs = createSweepRuns(redis);
-  const fingerprintOf = await openFingerprints(redis);
   const sweepJobs = lifecycle.own("sweeps", createPendingJobs({ ...pendingJobs, contract: sweeps }), (jobs) =>
     jobs.close(),
   );
@@ -281,9 +285,13 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
       webhookUrl: webhookUrlOf(config),
       events: eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS),
       isHealing: config.CALENDLY_SUBSCRIPTION_AUTOHEAL,
-      signingKeys: [config.CALENDLY_WEBHOOK_SIGNING_KEY, config.CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY].flatMap(
-        (value) => (value === undefined ? [] : [{ value, fingerprint: fingerprintOf(value) }]),
-      ),
+      signingKeys: async () => {
+        // This worker may be the last to notice that Redis was emptied.
+        await fingerprints.agree();
+        return [config.CALENDLY_WEBHOOK_SIGNING_KEY, config.CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY].flatMap((value) =>
+          value === undefined ? [] : [{ value, fingerprint: fingerprints.of(value) }],
+        );
+      },
       silenceMs: config.CALENDLY_SILENCE_THRESHOLD * 1_000,
       beganAt: () => beganAt,
       reconcile: (darkSince) => sweepJobs.ensure(shards.first, sweepAfterDark(config, darkSince, now()), 0),

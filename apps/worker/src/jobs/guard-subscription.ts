@@ -65,7 +65,7 @@ export function guardSubscription(ports: {
   readonly events: readonly string[];
   readonly isHealing: boolean;
   /** The primary one first. */
-  readonly signingKeys: readonly KnownKey[];
+  readonly signingKeys: () => Promise<readonly KnownKey[]>;
   readonly silenceMs: number;
   /** When the installation began, in ms. */
   readonly beganAt: () => number;
@@ -73,7 +73,7 @@ export function guardSubscription(ports: {
   readonly reconcile: (darkSince: number) => Promise<void>;
   readonly now: () => number;
 }): Task {
-  const { client, subscriptions, credentials, runs, notices, events, signingKeys, now } = ports;
+  const { client, subscriptions, credentials, runs, notices, events, now } = ports;
 
   return async ({ log }) => {
     const { webhookUrl: url } = ports;
@@ -134,6 +134,7 @@ export function guardSubscription(ports: {
     const replaced = own.length === 0 ? undefined : newest(own);
     const known = await subscriptions.signingKeys();
     const wanted = (replaced && known.get(replaced.uri)) ?? (await subscriptions.lastSigningKey());
+    const signingKeys = await ports.signingKeys();
     const key = wanted === undefined ? signingKeys[0] : signingKeys.find(({ fingerprint }) => fingerprint === wanted);
     if (key === undefined) {
       return "the worker has not the signing key of the one before in CALENDLY_WEBHOOK_SIGNING_KEY or …_SECONDARY.";

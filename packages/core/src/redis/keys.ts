@@ -236,7 +236,7 @@ export const quarantineIndexKey = (shard: Shard) => `${shard.tag}:quarantine:ind
 export const probeKey = "{calendly:0}:probe";
 
 /**
- * Hash of what is fixed for the life of a deployment: `shards`, `began_at` in ms, and a random `id` to know it by. Under one name whatever the number of shards, since it
- * is read to find that out. No expiry.
+ * Hash of what is fixed for the life of a deployment: `shards`, `began_at` in ms, a random `id` to know it by, and the random `fingerprint_key` that secrets are named
+ * with. Under one name whatever the number of shards, since it is read to find that out. No expiry.
  */
 export const deploymentKey = "{calendly:0}:deployment";

@@ -4,7 +4,7 @@ import type { ApiGate, ApiToken, Priority } from "../calendly/gate.ts";
 import type { Redis } from "../redis/connect.ts";
 import { apiBudgetKey, apiInFlightKey, apiTokensKey } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
-import { openFingerprints } from "./fingerprints.ts";
+import type { Fingerprint } from "./fingerprints.ts";
 
 /** The part of the budget up to which each may go, so that those before it find some left. */
 const CAPS: Readonly<Record<Priority, number>> = { live: 1, missing_half: 0.95, monitor: 0.9, sweep: 0.9 };
@@ -29,22 +29,31 @@ const leaveApi = defineScript({
 const KEYS = { tokens: apiTokensKey, budget: apiBudgetKey, in_flight: apiInFlightKey };
 
 /** The gate that all processes on one Redis share: one budget, one view of each token. */
-export async function openApiGate(ports: {
+export function createApiGate(ports: {
   readonly redis: Redis;
   /** The preferred one first. */
   readonly tokens: readonly string[];
+  readonly fingerprintOf: Fingerprint;
   /** After this time a request counts as ended, whatever became of the process that made it. */
   readonly requestTimeoutMs: number;
   readonly now: () => number;
   /** Calendly takes a token no more; said once in the fleet. */
   readonly onTokenDead: (token: ApiToken, fault: TokenFault) => Promise<void>;
-}): Promise<ApiGate> {
-  const { redis, requestTimeoutMs, now, onTokenDead } = ports;
-  const fingerprintOf = await openFingerprints(redis);
+}): ApiGate {
+  const { redis, fingerprintOf, requestTimeoutMs, now, onTokenDead } = ports;
   const slots = ["primary", "secondary"] as const;
   const tokens = ports.tokens.flatMap((value, index): ApiToken[] => {
     const slot = slots[index];
-    return slot === undefined ? [] : [{ slot, value, fingerprint: fingerprintOf(value) }];
+    if (slot === undefined) return [];
+    const token = {
+      slot,
+      value,
+      // Asked each time: it is another one after Redis was emptied.
+      get fingerprint() {
+        return fingerprintOf(value);
+      },
+    };
+    return [token];
   });
 
   return {
@@ -52,6 +61,7 @@ export async function openApiGate(ports: {
 
     async enter({ priority, token: wanted }) {
       const ticket = randomUUID();
+      const offered = tokens.map(({ fingerprint }) => fingerprint);
       const [kind, what] = await enterApi(
         redis,
         KEYS,
@@ -64,10 +74,10 @@ export async function openApiGate(ports: {
           lost_at: now() + requestTimeoutMs,
           wanted: wanted?.fingerprint ?? "",
         },
-        tokens.map(({ fingerprint }) => fingerprint),
+        offered,
       );
       if (kind === "wait") return { kind, ms: Math.max(1, Number(what)) };
-      const token = tokens.find(({ fingerprint }) => fingerprint === what);
+      const token = tokens[offered.indexOf(String(what))];
       return kind === "go" && token !== undefined ? { kind, ticket, token } : { kind: "no_token" };
     },
 

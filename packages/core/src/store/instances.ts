@@ -31,8 +31,8 @@ const listInstances = defineScript({
   reply: (raw) => raw as string[],
 });
 
-export function newInstance(app: Instance["app"], signingKeys: readonly string[] = []): Instance {
-  return { app, id: `${hostname()}-${randomUUID().slice(0, 8)}`, signingKeys };
+export function newInstance(app: Instance["app"]): Instance {
+  return { app, id: `${hostname()}-${randomUUID().slice(0, 8)}`, signingKeys: [] };
 }
 
 export async function announce(redis: Redis, { app, id, signingKeys }: Instance): Promise<void> {
