@@ -10,6 +10,7 @@ import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createGroupShard, readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
@@ -234,6 +235,8 @@ test("a group that lags is told of once a day from half the maximum age on, and 
     trimOutcomes({
       shards,
       trimmer: createOutcomeTrimmer({ redis, retentionDays: 1, maxAgeDays: 4, now: () => Date.now() + days * DAY_MS }),
+      destinations: createDestinationStore(redis, Date.now),
+      queues: { oldestWaiting: async () => new Map() },
       notices: createNotices(redis, Date.now),
       maxAgeDays: 4,
     })({} as JobContext);

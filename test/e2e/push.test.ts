@@ -5,13 +5,16 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { createDestinationManager } from "@calendly-worker/core/outcomes/manage-destinations";
 import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
+import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import { createPushQueues, type PushQueues } from "@calendly-worker/core/queues/push-queues";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
+import { createNotices } from "@calendly-worker/core/store/notices";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Webhook } from "standardwebhooks";
+import { trimOutcomes } from "../../apps/worker/src/jobs/trim-outcomes.ts";
 import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
@@ -95,6 +98,19 @@ async function add(url: string, options: object = {}) {
 
 const publish = (...events: Parameters<typeof append>[2]) => append(redis, shards, events);
 const show = async (id: string) => (await api("GET", `/api/destinations/${id}`)).body;
+
+/** What a worker does every hour, in so many days from now: outcomes are kept for one, and at most for three. */
+async function trimIn(days: number): Promise<void> {
+  const now = () => Date.now() + days * 86_400_000;
+  await trimOutcomes({
+    shards,
+    trimmer: createOutcomeTrimmer({ redis, retentionDays: 1, maxAgeDays: 3, now }),
+    destinations: createDestinationStore(redis, now),
+    queues,
+    notices: createNotices(redis, now),
+    maxAgeDays: 3,
+  })({} as JobContext);
+}
 
 /** Lets all jobs that wait for their time begin now: what takes hours is not waited for. A rest is, it is short here. */
 async function hurry(id: string): Promise<void> {
@@ -302,14 +318,37 @@ test("what was erased before it could be pushed is pushed no more", async () => 
   expect((await show(id)).deadLetters).toBe(0);
 });
 
+test("what waits for a paused destination is kept up to the maximum age, and what is younger behind it", async () => {
+  const { url, got } = await receive(ok);
+  const ids = [await add(url), await add(url)].map(({ id }) => id);
+  const [first = "", second = ""] = ids;
+  for (const id of ids) await api("PATCH", `/api/destinations/${id}`, { isPaused: true });
+  await publish(anOutcome("a"), anOutcome("b"), anOutcome("c"));
+  for (const id of ids) await until("all wait", async () => (await show(id)).waiting === 3);
+  await trimIn(2);
+  await api("PATCH", `/api/destinations/${first}`, { isPaused: false });
+  await until("one destination has all", () => got.length === 3);
+  await trimIn(2);
+  await api("PATCH", `/api/destinations/${second}`, { isPaused: false });
+  await until("the other one too", () => got.length === 6);
+  expect(
+    got
+      .slice(3)
+      .map(({ id }) => id)
+      .toSorted(),
+  ).toEqual(["a.1", "b.1", "c.1"]);
+  await until("nothing waits", async () => (await show(second)).waiting === 0);
+  await trimIn(2);
+  expect(await redis.xlen("{calendly:0}:outcomes")).toBe(0);
+});
+
 test("what was dropped by age before it could be pushed is a dead letter, and not lost without a word", async () => {
   const { url, got } = await receive(ok);
   const { id } = await add(url);
   await api("PATCH", `/api/destinations/${id}`, { isPaused: true });
   await publish(anOutcome("a"));
   await until("it waits", async () => (await show(id)).waiting === 1);
-  const now = () => Date.now() + 2 * 86_400_000;
-  await createOutcomeTrimmer({ redis, retentionDays: 1, maxAgeDays: 1, now }).trim(shards.first);
+  await trimIn(4);
   await api("PATCH", `/api/destinations/${id}`, { isPaused: false });
   await until("it is given up", async () => (await show(id)).deadLetters === 1);
   const { body } = await api("GET", `/api/destinations/${id}/dead-letters`);

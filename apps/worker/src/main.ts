@@ -19,6 +19,7 @@ import {
   sweeps,
 } from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
+import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { doNow, keepOneAtATime, keepSchedules } from "@calendly-worker/core/queues/schedules";
 import { connectProducer, connectWorker, disconnect, untilReady } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
@@ -30,6 +31,7 @@ import { createApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
+import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { createEventTypes } from "@calendly-worker/core/store/event-types";
 import { createExpectations } from "@calendly-worker/core/store/expectations";
 import { createFingerprints } from "@calendly-worker/core/store/fingerprints";
@@ -266,6 +268,11 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     cache: eventTypeCache,
     maxUsage,
   });
+  const pushQueues = lifecycle.own(
+    "push queues trimmed",
+    createPushQueues({ redis, shard: shards.first, log }),
+    (open) => open.close(),
+  );
   const tasks: Record<TaskName, Task> = {
     "check-credentials": checkCredentials({
       client,
@@ -305,6 +312,8 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     "trim-outcomes": trimOutcomes({
       shards,
       trimmer: createOutcomeTrimmer({ redis, retentionDays, maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE, now }),
+      destinations: createDestinationStore(redis, now),
+      queues: pushQueues,
       notices,
       maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE,
     }),

@@ -249,7 +249,7 @@ export const variables = {
     default: "180",
     unit: "days",
     description:
-      "How long outcomes are kept that a consumer group has not acknowledged. At half of it a notice is given.",
+      "How long outcomes are kept that a consumer group has not acknowledged, with a notice at half of it, or that wait for a destination.",
   },
   CALENDLY_CONSUMER_TOKENS: {
     ...consumerTokens,

@@ -170,6 +170,12 @@ export const pushesTo = (destinationId: string) =>
   });
 export type PushJob = DataOf<ReturnType<typeof pushesTo>>;
 
+/** Which outcome a job of that id pushes: the index of its shard, and its id in the stream. */
+export function outcomeOfPushJob(id: string): { readonly shard: number; readonly streamId: string } {
+  const [ms, sequence, shard] = id.split("-").map(Number);
+  return { shard: shard ?? 0, streamId: `${ms ?? 0}-${sequence ?? 0}` };
+}
+
 /** Compares as the outcomes were published. */
 function pushJobId({ streamId, shard }: { readonly streamId: string; readonly shard: number }): string {
   const [ms = "", sequence = ""] = streamId.split("-");

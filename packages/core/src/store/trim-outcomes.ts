@@ -12,10 +12,11 @@ export interface Trimmed {
 
 export interface OutcomeTrimmer {
   /**
-   * Drops outcomes older than the retention. What a consumer group has not acknowledged is kept longer, but not beyond the
-   * maximum age: a group that nobody reads any more must not fill Redis.
+   * Drops outcomes older than the retention. What a consumer group has not acknowledged is kept longer, and what comes
+   * from `oldestPush` on, the stream id of the oldest outcome that waits for a destination; but nothing beyond the maximum
+   * age: a group that nobody reads any more must not fill Redis.
    */
-  trim(shard: Shard): Promise<Trimmed>;
+  trim(shard: Shard, oldestPush?: string): Promise<Trimmed>;
 }
 
 const DAY_MS = 86_400_000;
@@ -23,7 +24,7 @@ const DAY_MS = 86_400_000;
 const trimOutcomes = defineScript({
   name: "trim-outcomes",
   keys: ["outcomes", "trimmed"],
-  args: ["keep_from", "keep_from_at_last", "warn_from"],
+  args: ["keep_from", "keep_from_at_last", "warn_from", "oldest_push"],
   reply: (raw): Trimmed => {
     const [dropped, lost, lagging] = raw as [number, string[], string[]];
     return { dropped, lost, lagging };
@@ -39,12 +40,13 @@ export function createOutcomeTrimmer(ports: {
   const { redis, retentionDays, maxAgeDays, now } = ports;
   const before = (days: number) => now() - days * DAY_MS;
   return {
-    trim(shard) {
+    trim(shard, oldestPush = "") {
       const keys = { outcomes: outcomeStreamKey(shard), trimmed: outcomesTrimmedKey(shard) };
       return trimOutcomes(redis, keys, {
         keep_from: before(Math.min(retentionDays, maxAgeDays)),
         keep_from_at_last: before(maxAgeDays),
         warn_from: before(maxAgeDays / 2),
+        oldest_push: oldestPush,
       });
     },
   };

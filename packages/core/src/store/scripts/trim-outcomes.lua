@@ -1,9 +1,10 @@
--- Drops outcomes by age, but none that a consumer group has not acknowledged, unless it is older still.
+-- Drops outcomes by age, but none that a consumer group has not acknowledged or that waits to be pushed, unless it is older still.
 --   outcomes           stream
 --   trimmed            string: id of the last outcome that was dropped
 --   keep_from          in ms: what came before is dropped
 --   keep_from_at_last  in ms: what came before is dropped whoever has not handled it
 --   warn_from          in ms: a group that has not handled what came before lags
+--   oldest_push        id of the oldest outcome that waits to be pushed; empty where none does
 -- Replies {number dropped, {names of groups that lost something}, {names of groups that lag}}.
 if redis.call('EXISTS', outcomes) == 0 then
   return { 0, {}, {} }
@@ -22,6 +23,9 @@ end
 
 local keep = keep_from .. '-0'
 local at_last = keep_from_at_last .. '-0'
+if oldest_push ~= '' and is_before(oldest_push, keep) then
+  keep = is_before(oldest_push, at_last) and at_last or oldest_push
+end
 local lost = {}
 local lagging = {}
 for _, row in ipairs(redis.call('XINFO', 'GROUPS', outcomes)) do
