@@ -227,6 +227,23 @@ export const ALERTS: readonly Alert[] = [
     forSeconds: 0,
   },
   {
+    name: "CalendlyComparisonsStopped",
+    severity: "ticket",
+    because: "What is delivered is known all the same; what is not delivered would be known to nobody.",
+    summary: "No comparison of the next days' events with Calendly's API has ended for six hours",
+    expr: ({ seconds }) =>
+      `time() - max by (band) (calendly_reconciliation_ended_timestamp_seconds{band="near"}) > ${seconds(6 * HOUR)}`,
+    forSeconds: 30 * MINUTE,
+  },
+  {
+    name: "CalendlyEventsPassedOver",
+    severity: "ticket",
+    because: "Of these events only that is known which was delivered. All others were compared.",
+    summary: "Comparisons with Calendly's API pass over events whose invitees it does not give",
+    expr: () => 'max by (band) (calendly_reconciliation_passed_over{band="near"}) > 0',
+    forSeconds: HOUR,
+  },
+  {
     name: "CalendlyCompletionLow",
     severity: "ticket",
     because: "Whoever announced bookings finds them missing; the cause may lie on the way before Calendly.",

@@ -1,4 +1,7 @@
+import { sweeps } from "@calendly-worker/core/queues/contracts";
+import { createQueueOperations } from "@calendly-worker/core/queues/operations";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { NOTICES } from "@calendly-worker/core/store/notices";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
@@ -122,6 +125,31 @@ test("a disabled subscription is made anew by one of several workers, with the k
     workers.some(({ logs }) => logs.some(({ msg }) => msg === "compared")),
   );
   expect(workers.map(({ output }) => output()).join()).not.toMatch(/the-other-key|test-signing-key/);
+});
+
+test("the comparison of a dark time that is given up is a dead letter, and goes on when it is tried again", async () => {
+  const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+  const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
+  await until("all is well", async () => (await problems()) === "");
+  const person = { eventType: "intro", name: "Priya", email: "priya@acme-corp.example" };
+  const { event } = simulator.account.book({ ...person, start: new Date(Date.now() + 86_400_000).toISOString() });
+  event.inviteesStatus = 500;
+  disable(ours);
+  const failures = () => worker.logs.filter(({ msg, queue }) => queue === "sweeps" && msg === "job failed");
+  const { jobId } = await until("the comparison has failed", () => failures()[0]);
+  // As if most of its tries had been made: they take hours. BullMQ counts them in this field.
+  await redis.hset(`{calendly:0}:sweeps:${jobId}`, "atm", sweeps.attempts - 1);
+  const queues = createQueueOperations({ redis, shards: createShards(1) });
+  const [dead] = await until("it is given up", async () => {
+    const failed = await queues.failed();
+    return failed.length > 0 && failed;
+  });
+  expect(dead).toMatchObject({ queue: "sweeps", id: jobId, attempts: sweeps.attempts });
+  delete event.inviteesStatus;
+  expect(await queues.retry(({ id }) => id === jobId)).toBe(1);
+  expect(await worker.untilLogged("compared")).toMatchObject({ seen: 1, read: 1, passedOver: 0 });
+  await until("it is no dead letter any more", async () => (await queues.failed()).length === 0);
+  await queues.close();
 });
 
 test.each(["is on its way", "is answered"])(

@@ -10,7 +10,7 @@ import { createSweepRuns, type SweepRun } from "@calendly-worker/core/store/swee
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { compareWithCalendly } from "../../apps/worker/src/jobs/compare-with-calendly.ts";
 import { NOTHING as NOTHING_LOOKED } from "../../apps/worker/src/sweep.ts";
-import type { Invitee } from "../simulator/meetings.ts";
+import type { Invitee, ScheduledEvent } from "../simulator/meetings.ts";
 import { DEMO_TOKEN, type Simulator, type SimulatorOptions, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
@@ -80,6 +80,23 @@ async function compare(band: Band, deadlineMs = 20_000): Promise<SweepRun> {
   const report = await until(`the ${band} events are compared`, isNew, { deadlineMs });
   await jobs.close();
   return report;
+}
+
+/** Asks for a comparison, and waits until the invitees of an event could not be read at so many tries. */
+async function untilFailing(failing: NonNullable<SweepRun["failing"]>) {
+  const jobs = createPendingJobs({ redis, shards, contract: sweeps, log: silent });
+  await jobs.ensure(shards.first, { kind: "band", band: "near" }, 0);
+  await jobs.close();
+  const runs = createSweepRuns(redis);
+  const run = await until(
+    "it could not be read",
+    async () => {
+      const run = await runs.current("near");
+      return run?.failing?.uri === failing.uri && run.failing.tries === failing.tries ? run : undefined;
+    },
+    { deadlineMs: 20_000 },
+  );
+  return { runs, run };
 }
 
 let count = 0;
@@ -186,6 +203,20 @@ describe("a comparison", () => {
     expect(await metrics()).toMatch(/^calendly_reconciliation_events\{band="near"\} 2$/m);
   });
 
+  test("tells Prometheus since when none has ended, from the beginning, of bands that are compared again and again", async () => {
+    simulator.setFaults({ api: "down" });
+    const worker = await startOne({ CALENDLY_RECONCILE_FAR_INTERVAL: "3600" });
+    const { url } = await worker.untilLogged("listening");
+    const endedAt = async () =>
+      Number(/^calendly_reconciliation_ended_timestamp_seconds\{band="far"\} (\S+)$/m.exec(await scrape(url))?.[1]);
+    const beganAt = await endedAt();
+    expect(Math.abs(Date.now() / 1_000 - beganAt)).toBeLessThan(60);
+    simulator.setFaults({ api: "well" });
+    await until("one has ended", async () => (await endedAt()) > beganAt, { deadlineMs: 30_000 });
+    await compare("near");
+    expect(await scrape(url)).not.toMatch(/^calendly_reconciliation_ended_timestamp_seconds\{band="near"\}/m);
+  });
+
   test("goes on with the others where one event does not fit, and says so without saying who", async () => {
     const worker = await startOne();
     const [first, broken, last] = [book(2), book(3), book(4)];
@@ -196,6 +227,63 @@ describe("a comparison", () => {
     const line = await worker.untilLogged("left out what calendly's answer says");
     expect(JSON.stringify(line)).toContain("updated_at");
     expect(JSON.stringify(line)).not.toContain("at noon");
+  });
+
+  test.each([403, 404])("passes over an event whose invitees are answered %i for, and says which", async (status) => {
+    const worker = await startOne();
+    const { url } = await worker.untilLogged("listening");
+    const [first, broken, last] = [book(2), book(3), book(4)];
+    broken.event.inviteesStatus = status;
+    expect(await compare("near")).toMatchObject({ seen: 3, read: 2, passedOver: 1, unreadable: 0 });
+    expect(idsOf(await outcomes.all())).toEqual([`${first.id}.confirmed`, `${last.id}.confirmed`]);
+    const line = await worker.untilLogged("passed over an event");
+    expect(line).toMatchObject({
+      scheduledEvent: broken.event.uri,
+      code: status === 403 ? "permission_denied" : "not_found",
+    });
+    expect(await scrape(url)).toMatch(/^calendly_reconciliation_passed_over\{band="near"\} 1$/m);
+    // It is asked for again by the next one, and the others are not.
+    delete broken.event.inviteesStatus;
+    const next = await compare("near");
+    expect(next).toMatchObject({ seen: 3, read: 1, missed: { "invitee.created": 1 } });
+    expect(next.passedOver).toBeUndefined();
+  });
+
+  test("passes over an event that Calendly fails at only after ten tries in a row", async () => {
+    await startOne();
+    const [first, broken, last] = [book(2), book(3), book(4)];
+    broken.event.inviteesStatus = 500;
+    const failing = { uri: broken.event.uri, tries: 2 };
+    const { runs, run } = await untilFailing(failing);
+    expect(idsOf(await outcomes.all())).toEqual([`${first.id}.confirmed`]);
+    expect(run).toMatchObject({ seen: 1, read: 1 });
+    // As if the tries between had been made: with their delays they take minutes.
+    await runs.keep({ ...run, failing: { ...failing, tries: 9 } });
+    const report = await until("the near events are compared", () => runs.report("near"), { deadlineMs: 20_000 });
+    expect(report).toMatchObject({ seen: 3, read: 2, passedOver: 1 });
+    expect(report.failing).toBeUndefined();
+    expect(idsOf(await outcomes.all())).toEqual([`${first.id}.confirmed`, `${last.id}.confirmed`]);
+  });
+
+  test.each([
+    ["is wholly away", () => simulator.setFaults({ api: "down" }), "job failed"],
+    ["takes the token no more", () => simulator.setToken(DEMO_TOKEN, { state: "revoked" }), "job failed"],
+    ["lets the token read no events", () => simulator.setToken(DEMO_TOKEN, { scopes: ["users:read"] }), "job failed"],
+    ["has no budget left", (event: ScheduledEvent) => Object.assign(event, { inviteesStatus: 429 }), "job ended"],
+  ])("passes over nothing where Calendly's API %s", async (_, spoil, said) => {
+    const worker = await startOne();
+    const broken = book(3);
+    book(4);
+    broken.event.inviteesStatus = 500;
+    const { runs, run } = await untilFailing({ uri: broken.event.uri, tries: 1 });
+    spoil(broken.event);
+    // The next failure would be the tenth.
+    await runs.keep({ ...run, failing: { uri: broken.event.uri, tries: 9 } });
+    const times = () => worker.logs.filter(({ msg, queue }) => queue === "sweeps" && msg === said).length;
+    const before = times();
+    await until("it is tried again", () => times() > before, { deadlineMs: 20_000 });
+    expect(await runs.current("near")).toMatchObject({ seen: 0, failing: { tries: 9 } });
+    expect(worker.logs.map(({ msg }) => msg)).not.toContain("passed over an event");
   });
 
   test("leaves to its delivery what has just changed", async () => {

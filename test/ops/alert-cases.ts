@@ -148,6 +148,28 @@ export const CASES: Readonly<Record<string, AlertCase>> = {
     labels: { band: "near" },
     quiet: { 'calendly_reconciliation_missed_ratio{band="near"}': "0.01x60" },
   },
+  CalendlyComparisonsStopped: {
+    // Every worker tells the same, each as it was when it was asked.
+    fires: {
+      'calendly_reconciliation_ended_timestamp_seconds{band="near",instance="a"}': "0+900x2 1800x500",
+      'calendly_reconciliation_ended_timestamp_seconds{band="near",instance="b"}': "0+900x2 1800x500",
+    },
+    at: 425,
+    labels: { band: "near" },
+    quiet: {
+      'calendly_reconciliation_ended_timestamp_seconds{band="near"}': "7200x500",
+      'calendly_reconciliation_ended_timestamp_seconds{band="far"}': "0x500",
+    },
+  },
+  CalendlyEventsPassedOver: {
+    fires: { 'calendly_reconciliation_passed_over{band="near"}': "1x120" },
+    at: 90,
+    labels: { band: "near" },
+    quiet: {
+      'calendly_reconciliation_passed_over{band="near"}': "1x20 0x100",
+      'calendly_reconciliation_passed_over{band="far"}': "1x120",
+    },
+  },
   CalendlyCompletionLow: {
     fires: {
       'calendly_expectations{state="completed"}': "0+1x130",

@@ -20,6 +20,8 @@ export interface ScheduledEvent {
   updatedAt: string;
   status: "active" | "canceled";
   cancellation?: Cancellation;
+  /** What the API answers whoever asks for its invitees, where that is an error. */
+  inviteesStatus?: number;
 }
 
 export interface Invitee extends Person {

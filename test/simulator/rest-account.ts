@@ -4,7 +4,7 @@ import type { Account } from "./account.ts";
 import { type Invitee, isActive, type ScheduledEvent } from "./meetings.ts";
 import { pageOf } from "./pages.ts";
 import { eventResource, eventTypeResource, inviteeResource, userResource } from "./payloads.ts";
-import { invalidArgument, notFound, parse, permissionDenied } from "./rest-errors.ts";
+import { failing, invalidArgument, notFound, parse, permissionDenied } from "./rest-errors.ts";
 import { needs, tokenIn } from "./tokens.ts";
 
 const status = z.enum(["active", "canceled"]).optional();
@@ -59,7 +59,9 @@ export function accountRoutes(account: Account): Router {
 
   router.get("/scheduled_events/:event/invitees", needs("scheduled_events:read"), (req, res) => {
     const { status, email, sort } = parse(inviteeFilters, req.query);
-    const found = eventOf(req.params["event"]).invitees.filter(
+    const event = eventOf(req.params["event"]);
+    if (event.inviteesStatus !== undefined) throw failing(event.inviteesStatus);
+    const found = event.invitees.filter(
       (invitee) =>
         (status === undefined || invitee.status === status) && (email === undefined || invitee.email === email),
     );

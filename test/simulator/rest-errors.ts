@@ -20,6 +20,8 @@ export const notFound = () =>
 export const permissionDenied = (message = "You do not have permission") =>
   new RestError(403, "Permission Denied", message);
 
+export const failing = (status: number) => new RestError(status, "Error", "It was told to answer so.");
+
 export function invalidArgument(details: readonly { parameter: string; message: string }[]): RestError {
   return new RestError(400, "Invalid Argument", "The supplied parameters are invalid.", { details });
 }

@@ -62,6 +62,7 @@ export function reportLines({
   seen,
   read,
   unreadable,
+  passedOver = 0,
   requests,
   facts,
   missed,
@@ -81,6 +82,11 @@ export function reportLines({
     ...found.map(([kind, count]) => `  ${kind}: ${count}`),
     ...(unreadable > 0
       ? [`${unreadable} events or invitees do not fit, and were left out: the worker's log says why.`]
+      : []),
+    ...(passedOver > 0
+      ? [
+          `${passedOver} events were passed over, as their invitees cannot be read: the worker's log says which and why.`,
+        ]
       : []),
     ...(historical > 0
       ? [`${historical} facts are history: from before this installation began, and told to nobody.`]

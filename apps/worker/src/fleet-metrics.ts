@@ -1,6 +1,6 @@
 import { type TokenRecord, tokenState } from "@calendly-worker/core/calendly/credential-advice";
 import type { ApiGate } from "@calendly-worker/core/calendly/gate";
-import { allQueues, BANDS } from "@calendly-worker/core/queues/contracts";
+import { allQueues, BANDS, type Band } from "@calendly-worker/core/queues/contracts";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
@@ -39,6 +39,8 @@ export interface FleetPorts {
   readonly destinations: Pick<DestinationStore, "all" | "state">;
   readonly pushQueues: Pick<PushQueues, "counts">;
   readonly beganAt: () => number;
+  /** Whether a band is compared again and again. */
+  readonly isCompared: (band: Band) => boolean;
   readonly maxUsage: number;
   readonly now: () => number;
 }
@@ -153,14 +155,17 @@ async function tellSubscription(tell: Tell, { subscriptions }: FleetPorts): Prom
   for (const { code } of report.problems) tell("subscriptionProblem", { code }, 1);
 }
 
-async function tellComparisons(tell: Tell, { runs }: FleetPorts): Promise<void> {
+async function tellComparisons(tell: Tell, { runs, beganAt, isCompared }: FleetPorts): Promise<void> {
   for (const band of BANDS) {
     const run = await runs.report(band);
+    const endedAt = run?.endedAt === undefined ? beganAt() : Date.parse(run.endedAt);
+    // One that was switched off must not seem to have stopped.
+    if (isCompared(band)) tell("reconciliationEnded", { band }, endedAt / 1_000);
     if (run?.endedAt === undefined) continue;
     tell("reconciliationEvents", { band }, run.seen);
     tell("reconciliationFacts", { band }, run.facts);
     tell("reconciliationLag", { band }, run.longestLagMs / 1_000);
-    tell("reconciliationEnded", { band }, Date.parse(run.endedAt) / 1_000);
+    tell("reconciliationPassedOver", { band }, run.passedOver ?? 0);
     let total = 0;
     for (const [event, count] of Object.entries(run.missed)) {
       tell("reconciliationMissed", { band, event }, count);

@@ -122,6 +122,7 @@ function withMissedRatio({
   seen,
   read,
   unreadable,
+  passedOver = 0,
   requests,
   facts,
   missed,
@@ -130,5 +131,18 @@ function withMissedRatio({
 }: SweepRun) {
   const count = Object.values(missed).reduce((total, one) => total + one, 0);
   const missedRatio = facts === 0 ? null : Math.round((count / facts) * 1_000) / 1_000;
-  return { name, endedAt, seen, read, unreadable, requests, facts, missed, missedRatio, historical, longestLagMs };
+  return {
+    name,
+    endedAt,
+    seen,
+    read,
+    unreadable,
+    passedOver,
+    requests,
+    facts,
+    missed,
+    missedRatio,
+    historical,
+    longestLagMs,
+  };
 }

@@ -13,6 +13,7 @@ import {
   type Band,
   conferenceLinks,
   deliveries,
+  KEPT_AFTER_DARK,
   lateDeliveries,
   maintenance,
   missingHalves,
@@ -95,6 +96,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const probe = lifecycle.own("redis probe", connectProducer(config.REDIS_URL, log), disconnect);
   const consumers: Consumer[] = [];
   const fingerprints = createFingerprints(redis);
+  const schedules = schedulesOf(config);
   let beganAt = 0;
   async function begin(): Promise<void> {
     // Before there are schedules: what they have done writes fingerprints down.
@@ -102,7 +104,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     beganAt = await readBeganAt(redis);
     const first = { redis, shard: shards.first, log };
     await keepOneAtATime(first, sweeps);
-    await keepSchedules(first, schedulesOf(config));
+    await keepSchedules(first, schedules);
   }
   const publishFrom = () => config.CALENDLY_PUBLISH_FROM ?? beganAt;
   const allowed = config.REDIS_ALLOW_UNSAFE ?? [];
@@ -301,7 +303,8 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
       },
       silenceMs: config.CALENDLY_SILENCE_THRESHOLD * 1_000,
       beganAt: () => beganAt,
-      reconcile: (darkSince) => sweepJobs.ensure(shards.first, sweepAfterDark(config, darkSince, now()), 0),
+      reconcile: (darkSince) =>
+        sweepJobs.ensure(shards.first, sweepAfterDark(config, darkSince, now()), 0, KEPT_AFTER_DARK),
       now,
     }),
     "reconcile-near": reconcileBand("near"),
@@ -401,7 +404,12 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     notices,
     eventTypes,
     gate,
-    fleet: { beganAt: () => beganAt, maxUsage },
+    fleet: {
+      beganAt: () => beganAt,
+      isCompared: (band) =>
+        schedules.some(({ name, everyMs }) => name === `reconcile-${band}` && everyMs !== undefined),
+      maxUsage,
+    },
     health,
     now,
   });

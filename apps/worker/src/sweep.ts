@@ -1,7 +1,7 @@
 import type { InviteeKnowledge } from "@calendly-worker/core/bookings/knowledge";
 import { deliveryBody } from "@calendly-worker/core/calendly/api-deliveries";
 import type { ApiInvitee, ApiScheduledEvent, CalendlyClient } from "@calendly-worker/core/calendly/client";
-import type { CalendlyError } from "@calendly-worker/core/calendly/errors";
+import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import { parseInviteeUri, parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { CallOptions } from "@calendly-worker/core/calendly/requester";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
@@ -33,6 +33,13 @@ export interface How {
 /** What the look at one event has added to a run. */
 export type Looked = Pick<SweepRun, "read" | "facts" | "missed" | "historical" | "longestLagMs">;
 
+export interface LookedAt {
+  readonly event: ApiScheduledEvent;
+  readonly looked: Looked;
+  /** Why its invitees could not be read, or not all of them: nothing of it is counted then. */
+  readonly unread?: CalendlyError;
+}
+
 export interface Sweep {
   /** Looks at events of one page of Calendly's list: gives for each what it added, in order. */
   look(
@@ -40,7 +47,7 @@ export interface Sweep {
     how: How,
     options: CallOptions,
     context: Pick<JobContext, "log" | "signal">,
-  ): AsyncGenerator<{ readonly event: ApiScheduledEvent; readonly looked: Looked }>;
+  ): AsyncGenerator<LookedAt>;
 }
 
 export const NOTHING_MISSED: SweepRun["missed"] = {
@@ -84,7 +91,7 @@ export function createSweep(ports: {
     { changedBefore, isDryRun }: How,
     options: CallOptions,
     context: Pick<JobContext, "log" | "signal">,
-  ): Promise<Looked> {
+  ): Promise<Omit<LookedAt, "event">> {
     const readAt = now();
     const known = { id: parseResourceUri(event.uri), end: event.end_time };
     const listed = new Set<string>();
@@ -94,18 +101,22 @@ export function createSweep(ports: {
       isComplete = false;
       options.onUnreadable?.(error);
     };
-    for await (const invitee of client.invitees(event.uri, { ...options, onUnreadable })) {
+    const ends: CalendlyError[] = [];
+    const invitees = client.invitees(event.uri, { ...options, onUnreadable });
+    for await (const invitee of untilUnread(invitees, (error) => ends.push(error))) {
       context.signal.throwIfAborted();
       const { inviteeId } = parseInviteeUri(invitee.uri);
       listed.add(inviteeId);
       if (Date.parse(invitee.updated_at) > changedBefore) isComplete = false;
       else looked = sum(looked, await take(event, invitee, isDryRun, context));
     }
+    const [unread] = ends;
+    if (unread !== undefined) return { looked: NOTHING, unread };
     if (!isDryRun && isComplete) {
       await events.keepListed(known.id, listed);
       await events.keepSwept(known, { updatedAt: event.updated_at, status: event.status, readAt });
     }
-    return looked;
+    return { looked };
   }
 
   /** Takes up what the API says of an invitee, and counts what of it nobody had told. */
@@ -160,7 +171,7 @@ export function createSweep(ports: {
         context.signal.throwIfAborted();
         const isFresh = Date.parse(event.updated_at) > how.changedBefore;
         const isLeft = isFresh || (await isUnchanged(event, swept[index]));
-        yield { event, looked: isLeft ? NOTHING : await read(event, how, options, context) };
+        yield { event, ...(isLeft ? { looked: NOTHING } : await read(event, how, options, context)) };
       }
     },
   };
@@ -176,6 +187,16 @@ export function sum(a: Looked, b: Looked): Looked {
     historical: a.historical + b.historical,
     longestLagMs: Math.max(a.longestLagMs, b.longestLagMs),
   };
+}
+
+/** Ends where Calendly's API does not give the rest, and says why. What fails at whoever takes them is no matter of its. */
+async function* untilUnread<T>(items: AsyncIterable<T>, onUnread: (error: CalendlyError) => void): AsyncGenerator<T> {
+  try {
+    yield* items;
+  } catch (error) {
+    if (!(error instanceof CalendlyError)) throw error;
+    onUnread(error);
+  }
 }
 
 /** All that an invitee's answer says has happened. That a mark was taken back shows only where it is known. */

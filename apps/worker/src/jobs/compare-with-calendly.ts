@@ -1,5 +1,5 @@
 import type { ApiScheduledEvent, CalendlyClient } from "@calendly-worker/core/calendly/client";
-import { CalendlyError } from "@calendly-worker/core/calendly/errors";
+import { CalendlyError, type CalendlyErrorCode } from "@calendly-worker/core/calendly/errors";
 import type { CallOptions } from "@calendly-worker/core/calendly/requester";
 import type { SubscriptionOwner } from "@calendly-worker/core/calendly/subscriptions";
 import type { Again, JobContext } from "@calendly-worker/core/queues/consumer";
@@ -12,6 +12,25 @@ const PAGE = 100;
 const DAY_MS = 86_400_000;
 /** Where Calendly does not say when there is budget again: it counts by the minute. */
 const NEXT_BUDGET_MS = 60_000;
+
+/**
+ * At how many tries of the job in a row an event's invitees cannot be read before it is passed over, so that it does not
+ * hold up all later ones. Each of these tries has just been given the list of events, with the same token and scope: with
+ * Calendly wholly away none gets so far. Where the answer is about the token or the budget, no number is enough.
+ */
+const TRIES: Readonly<Record<CalendlyErrorCode, number>> = {
+  not_found: 1,
+  permission_denied: 1,
+  // Ten take eight minutes or more: longer than a disturbance that mends itself.
+  unavailable: 10,
+  timed_out: 10,
+  unreadable_answer: 10,
+  invalid_argument: 10,
+  conflict: 10,
+  unauthenticated: Number.POSITIVE_INFINITY,
+  insufficient_scope: Number.POSITIVE_INFINITY,
+  rate_limited: Number.POSITIVE_INFINITY,
+};
 
 type Wanted = Extract<DataOf<typeof sweeps>, { kind: "band" | "range" }>;
 
@@ -39,6 +58,20 @@ export function compareWithCalendly(ports: {
 
   return async (data, context) => {
     let run = (await runs.current(nameOf(data))) ?? begin(data);
+    /** Counts the event and says so, or throws for another try. */
+    function passOver({ uri }: ApiScheduledEvent, err: CalendlyError): void {
+      // What the worker ended itself says nothing of the event.
+      if (context.signal.aborted) throw err;
+      const { failing, passedOver = 0, ...rest } = run;
+      const tries = 1 + (failing?.uri === uri ? failing.tries : 0);
+      if (tries >= TRIES[err.code]) {
+        run = { ...rest, passedOver: passedOver + 1 };
+        context.log.warn({ scheduledEvent: uri, code: err.code, tries, err }, "passed over an event");
+        return;
+      }
+      if (Number.isFinite(TRIES[err.code])) run = { ...run, failing: { uri, tries } };
+      throw err;
+    }
     const options: CallOptions = {
       priority: "sweep",
       signal: context.signal,
@@ -62,7 +95,8 @@ export function compareWithCalendly(ports: {
       const listed = client.scheduledEvents({ organization, ...(user && { user }), ...range }, options);
       for await (const page of pagesOf(listed)) {
         const rest = page.filter(({ uri }) => !run.cursor?.ids.includes(uri));
-        for await (const { event, looked } of sweep.look(rest, how, options, context)) {
+        for await (const { event, looked, unread } of sweep.look(rest, how, options, context)) {
+          if (unread !== undefined) passOver(event, unread);
           run = { ...run, ...sum(run, looked), seen: run.seen + 1, cursor: after(run.cursor, event) };
         }
         await runs.keep(run);
@@ -77,11 +111,11 @@ export function compareWithCalendly(ports: {
       }
       throw error;
     }
-    const { cursor: _, ...ended } = run;
+    const { cursor: _, failing: __, ...ended } = run;
     const report = { ...ended, endedAt: new Date(now()).toISOString() };
     await runs.finish(report);
-    const { name, seen, read, unreadable, requests, facts, missed, historical, longestLagMs } = report;
-    const counted = { seen, read, unreadable, requests, facts, missed, historical, longestLagMs };
+    const { name, seen, read, unreadable, passedOver = 0, requests, facts, missed, historical, longestLagMs } = report;
+    const counted = { seen, read, unreadable, passedOver, requests, facts, missed, historical, longestLagMs };
     context.log.info({ sweep: name, ...counted }, "compared");
     return "compared";
   };

@@ -122,6 +122,12 @@ export const sweeps = defineQueue({
   attempts: 50,
 });
 
+/**
+ * How long the comparison of a dark time is kept where it fails for good. A band's next one makes up for one that failed;
+ * this one's range is asked for once, so it must be there for a person to have tried again.
+ */
+export const KEPT_AFTER_DARK = { age: 30 * DAY };
+
 /** What is done again and again, whatever is delivered. Jobs are named after the task. */
 export const maintenance = defineQueue({
   name: "maintenance",

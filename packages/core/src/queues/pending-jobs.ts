@@ -7,8 +7,16 @@ import { jobOptions } from "./producer.ts";
 
 /** Jobs that are there or not: their ids follow from what they are for. */
 export interface PendingJobs<Contract extends QueueContract> {
-  /** Adds a job unless one of its identity is waiting, delayed or running. */
-  ensure(shard: Shard, data: DataOf<Contract>, delayMs: number): Promise<void>;
+  /**
+   * Adds a job unless one of its identity is waiting, delayed or running, or is kept as failed. How long that is, the
+   * contract says, unless it is told here.
+   */
+  ensure(
+    shard: Shard,
+    data: DataOf<Contract>,
+    delayMs: number,
+    keepFailed?: QueueContract["keepFailed"],
+  ): Promise<void>;
   /** Whether a job of that identity is waiting, delayed or running. */
   isPending(shard: Shard, data: DataOf<Contract>): Promise<boolean>;
   close(): Promise<void>;
@@ -34,11 +42,12 @@ export function createPendingJobs<Contract extends QueueContract>(ports: {
   }
 
   return {
-    async ensure(shard, data, delayMs) {
+    async ensure(shard, data, delayMs, keepFailed = contract.keepFailed) {
       await queueOf(shard).add(contract.name, data, {
         ...jobOptions(contract),
         jobId: jobId(contract.identity(data)),
         delay: delayMs,
+        removeOnFail: keepFailed,
       });
     },
     async isPending(shard, data) {

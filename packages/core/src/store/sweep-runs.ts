@@ -31,6 +31,10 @@ export interface SweepRun {
   readonly read: number;
   /** Events and invitees that Calendly's API told in a way that does not fit: left out. */
   readonly unreadable: number;
+  /** Events that were passed over, as their invitees could not be read for good. Absent where there was none. */
+  readonly passedOver?: number;
+  /** The event whose invitees could not be read at the last try, and at how many in a row. */
+  readonly failing?: { readonly uri: string; readonly tries: number };
   /** Requests to Calendly's API. */
   readonly requests: number;
   /** Facts about the invitees that were read, history left out, and those among them that no delivery had told. */

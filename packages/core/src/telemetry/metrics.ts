@@ -381,9 +381,15 @@ export const METRICS = {
     by: "fleet",
     labels: { band: "bands" },
   }),
+  reconciliationPassedOver: gauge({
+    name: "calendly_reconciliation_passed_over",
+    help: "Events that it has passed over, as their invitees could not be read for good.",
+    by: "fleet",
+    labels: { band: "bands" },
+  }),
   reconciliationEnded: gauge({
     name: "calendly_reconciliation_ended_timestamp_seconds",
-    help: "When the last comparison ended, Unix time.",
+    help: "When the last comparison ended, Unix time; the installation's beginning where none has; absent for a band that is never compared.",
     by: "fleet",
     labels: { band: "bands" },
   }),
