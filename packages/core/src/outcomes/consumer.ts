@@ -7,6 +7,7 @@ import { justBefore, type Position, parseCursor } from "./cursor.ts";
 import type { OutcomeEvent } from "./outcome-event.ts";
 import { assertKept, beginning, newestOf } from "./read-stream.ts";
 import { type OutcomeContext, openShardSession, type ShardSession } from "./shard-session.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 import { GOODBYE_MS, withinTime } from "./within-time.ts";
 
 export { openRedis } from "../redis/open.ts";
@@ -116,7 +117,6 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
     return copy;
   }
 
-  const stopped = new Promise<void>((resolve) => stopping.signal.addEventListener("abort", () => resolve()));
   const wait = (ms: number) => pause(ms, undefined, { signal: stopping.signal }).catch(() => {});
 
   /** Holds a shard whenever the group lets this consumer, and reads it meanwhile. */
@@ -185,7 +185,7 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
     while (!stopping.signal.aborted) {
       try {
         // With Redis away it never ends.
-        await Promise.race([look(), stopped]);
+        await unlessAborted(stopping.signal, look());
       } catch (error) {
         onError(error);
         await wait(REDIS_PAUSE_MS);
@@ -225,7 +225,7 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
   }
 
   async function consume(): Promise<void> {
-    const shards = await Promise.race([prepare(), stopped]);
+    const shards = await unlessAborted(stopping.signal, prepare());
     if (shards !== undefined) await Promise.all(shards.all.map((shard) => tend(shard, shards)));
   }
 
