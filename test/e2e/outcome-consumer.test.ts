@@ -9,8 +9,9 @@ import { toCursor } from "@calendly-worker/core/outcomes/cursor";
 import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { createShards, groupMembersKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
+import { forgetGroup } from "@calendly-worker/core/store/forget-group";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createGroupShard, readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
@@ -318,6 +319,51 @@ test("an emptied Redis does not stop a consumer", async () => {
   await until("the next one is handled", () => handled.includes("b.1"), { deadlineMs: 15_000 });
 });
 
+test("a group that somebody destroys ends its consumers, those that wait for their turn too, and nothing comes again", async () => {
+  await publish(anOutcome("a"));
+  const reading = consume();
+  await until("it is handled", () => reading.handled.length === 1);
+  const waiting = consume();
+  const members = async () => (await redis.zcard(groupMembersKey(shards.first, "crm"))) === 2;
+  await until("the other has said that it lives", members);
+  await redis.xgroup("DESTROY", outcomeStreamKey(shards.first), "crm");
+  for (const { ended } of [reading, waiting]) {
+    await expect(ended).rejects.toMatchObject({ name: "GroupForgottenError", code: "group_forgotten" });
+  }
+  expect([...reading.handled, ...waiting.handled]).toEqual(["a.1"]);
+  expect(await readGroups(redis, shards.first)).toEqual([]);
+});
+
+test("a group is not forgotten while a consumer reads for it, and what it has given up is kept", async () => {
+  await publish(anOutcome("a"));
+  const { consumer, handled } = consume({ name: "till" });
+  await until("it is handled", () => handled.length === 1);
+  await expect(forgetGroup(redis, shards, "crm")).rejects.toMatchObject({
+    code: "group_in_use",
+    message: expect.stringMatching(/"till" reads for the group "crm"\. Stop all consumers of the group first/),
+  });
+  await publish(anOutcome("b"));
+  await until("it goes on", () => handled.length === 2);
+  await consumer.stop();
+  expect(await forgetGroup(redis, shards, "crm")).toBe(true);
+  expect(handled).toEqual(["a.1", "b.1"]);
+});
+
+test("a Redis that refuses to make the group is asked again until it takes it", async () => {
+  await publish(anOutcome("a"));
+  // As one does that is failing over: it answers, and writes nothing.
+  await callEach(redis, "CONFIG", "SET", "min-replicas-to-write", "9");
+  const errors: unknown[] = [];
+  const { handled } = consume({ onError: (error) => errors.push(error) });
+  try {
+    await until("it was refused twice", () => errors.length >= 2);
+    expect(String(errors[0])).toContain("NOREPLICAS");
+  } finally {
+    await callEach(redis, "CONFIG", "SET", "min-replicas-to-write", "0");
+  }
+  await until("it is handled", () => handled.includes("a.1"));
+});
+
 test("Redis going away and coming back loses nothing", async () => {
   const { handled } = consume();
   await publish(anOutcome("a"));
@@ -385,5 +431,8 @@ test("says what is wrong where nothing is installed, and where a cursor is none"
   await expect(consume({ start: { after: "tomorrow" } }).ended).rejects.toMatchObject({ code: "cursor_invalid" });
   await expect(consume({ start: { after: toCursor(["1-0", "2-0"]) } }).ended).rejects.toThrow("got one for 2");
   await emptyRedis(redis);
-  await expect(consume().ended).rejects.toThrow("start the worker first");
+  await expect(consume().ended).rejects.toMatchObject({
+    code: "not_installed",
+    message: expect.stringContaining("start the worker first"),
+  });
 });

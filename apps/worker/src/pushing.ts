@@ -6,6 +6,7 @@ import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
 import type { Destination, DestinationStore } from "@calendly-worker/core/store/destinations";
+import { PUSH_GROUP } from "@calendly-worker/core/store/forget-group";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { Meter } from "@calendly-worker/core/telemetry/meter";
 
@@ -13,9 +14,6 @@ import type { Meter } from "@calendly-worker/core/telemetry/meter";
 export interface Pushing {
   close(deadlineMs: number): Promise<void>;
 }
-
-/** The group of consumers that the workers are, like any other service. */
-export const PUSH_GROUP = "push";
 
 /** A new destination is served after this time at most. */
 const LOOK_EVERY_MS = 1_000;

@@ -1,7 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
-import { forgetGroup, readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
+import { forgetGroup } from "@calendly-worker/core/store/forget-group";
+import { readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
 import { Command, InvalidArgumentError } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { timeOf } from "../options.ts";
@@ -70,13 +71,12 @@ function aclCommand({ open, say, note }: CommandPorts): Command {
 
 function forgetCommand({ open, say }: CommandPorts): Command {
   return new Command("forget")
-    .description("Forgets a group of consumers: no outcome is kept for it any more.")
+    .description("Forgets a group of consumers, which are stopped by then: no outcome is kept for it any more.")
     .argument("<group>", "as `outcomes groups` gives it")
     .option("--json", "print JSON")
     .action(async (group: string, { json }: { json?: true }) => {
       const { redis, shards } = await open();
-      const there = await Promise.all(shards.all.map((shard) => forgetGroup(redis, shard, group)));
-      if (!there.includes(true))
+      if (!(await forgetGroup(redis, shards, group)))
         throw new Error(`there is no group "${group}": \`calendly outcomes groups\` shows them`);
       say(json ? JSON.stringify({ forgotten: group }) : `Forgot the group ${group}`);
     });

@@ -1,4 +1,7 @@
-/** A process refuses to start, and starting it again would not help: somebody has to change a setting, here or in Redis. */
+/**
+ * A process refuses to start, or a command to do something, and trying again would not help: somebody has to change
+ * something first, which mostly is a setting, here or in Redis.
+ */
 export class RefusalError extends Error {
   override readonly name: string = "RefusalError";
   /** Stable, for machines. */

@@ -3,7 +3,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { createShards, deploymentKey, type Shard, type Shards } from "../redis/keys.ts";
 import { duplicate, type Redis } from "../redis/nodes.ts";
 import { createGroupShard, type GroupShard, readGroups } from "../store/outcome-groups.ts";
-import { justBefore, type Position, parseCursor } from "./cursor.ts";
+import { CursorExpiredError, CursorInvalidError, justBefore, type Position, parseCursor } from "./cursor.ts";
+import { NotInstalledError } from "./errors.ts";
 import type { OutcomeEvent } from "./outcome-event.ts";
 import { assertKept, beginning, newestOf } from "./read-stream.ts";
 import { type OutcomeContext, openShardSession, type ShardSession } from "./shard-session.ts";
@@ -12,6 +13,7 @@ import { GOODBYE_MS, withinTime } from "./within-time.ts";
 
 export { openRedis } from "../redis/open.ts";
 export { CursorExpiredError, CursorInvalidError } from "./cursor.ts";
+export { GroupForgottenError, NotInstalledError } from "./errors.ts";
 export type { OutcomeEvent } from "./outcome-event.ts";
 export type { OutcomeContext } from "./shard-session.ts";
 
@@ -64,8 +66,10 @@ export interface OutcomeLag {
 
 export interface OutcomeConsumer {
   /**
-   * Consumes until `stop`. Rejects where it cannot: with a CursorExpiredError where outcomes were dropped before the
-   * group has read them, with a CursorInvalidError where `start` holds none of ours.
+   * Consumes until `stop`, however long Redis is away or takes nothing. Rejects where waiting does not help: with a
+   * CursorExpiredError where outcomes were dropped before the group has read them, with a CursorInvalidError where `start`
+   * holds none of ours, with a GroupForgottenError where somebody forgets the group meanwhile, with a NotInstalledError
+   * where there are no outcomes yet.
    */
   run(): Promise<void>;
   /** How far the group is behind, shard by shard. */
@@ -139,6 +143,9 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
     }
 
     async function look(): Promise<void> {
+      // Also while another reads: this one must know what was read, should the group be gone when its turn comes.
+      await own.lastRead();
+      if (stopping.signal.aborted) return;
       const askedAt = performance.now();
       const { isHeld, members } = await own.hold(holder, leaseMs, held.has(shard) || held.size < share);
       if (stopping.signal.aborted) return;
@@ -197,7 +204,8 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
 
   async function shardsOf(): Promise<Shards> {
     const count = await redis.hget(deploymentKey, "shards");
-    if (count === null) throw new Error("Nothing has been installed with this Redis yet: start the worker first.");
+    if (count === null)
+      throw new NotInstalledError("Nothing has been installed with this Redis yet: start the worker first.");
     return createShards(Number(count));
   }
 
@@ -212,20 +220,38 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
     return position;
   }
 
+  /** Where a new group begins, settled once: what is published between two tries is not to be skipped. */
+  let begins: Position | undefined;
+
   /** The shards, with the group there in each of them. */
   async function prepare(): Promise<Shards> {
     const shards = await shardsOf();
     const groups = (await Promise.all(shards.all.map((shard) => readGroups(redis, shard)))).flat();
     const isThere = groups.filter((known) => known.group === group).length === shards.all.length;
-    const position = isThere ? [] : await positionOf(shards);
-    for (const shard of isThere ? [] : shards.all) {
-      await createGroupShard(redis, shard, group).ensure(position[shard.index] ?? "0-0");
+    if (isThere) return shards;
+    begins ??= await positionOf(shards);
+    for (const shard of shards.all) {
+      await createGroupShard(redis, shard, group).ensure(begins[shard.index] ?? "0-0");
     }
     return shards;
   }
 
+  /** As often as it takes: a Redis that is failing over refuses to make a group, and takes it a moment later. */
+  async function prepared(): Promise<Shards | undefined> {
+    while (!stopping.signal.aborted) {
+      try {
+        return await unlessAborted(stopping.signal, prepare());
+      } catch (error) {
+        if (isForCaller(error)) throw error;
+        onError(error);
+        await wait(REDIS_PAUSE_MS);
+      }
+    }
+    return undefined;
+  }
+
   async function consume(): Promise<void> {
-    const shards = await unlessAborted(stopping.signal, prepare());
+    const shards = await prepared();
     if (shards !== undefined) await Promise.all(shards.all.map((shard) => tend(shard, shards)));
   }
 
@@ -259,6 +285,14 @@ export function createOutcomeConsumer(options: OutcomeConsumerOptions): OutcomeC
       await running?.catch(() => {});
     },
   };
+}
+
+/** What waiting does not mend: somebody has to change the program, or what Redis lets it do. */
+function isForCaller(error: unknown): boolean {
+  const own = [CursorExpiredError, CursorInvalidError, NotInstalledError, TypeError, RangeError];
+  return (
+    own.some((kind) => error instanceof kind) || /^(NOPERM|NOAUTH)\b/.test(error instanceof Error ? error.message : "")
+  );
 }
 
 function positive(name: string, value: number): number {

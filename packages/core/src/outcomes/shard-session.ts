@@ -4,6 +4,7 @@ import type { Redis } from "../redis/connect.ts";
 import { outcomeStreamKey, type Shard } from "../redis/keys.ts";
 import type { GroupShard } from "../store/outcome-groups.ts";
 import { CursorExpiredError } from "./cursor.ts";
+import { GroupForgottenError } from "./errors.ts";
 import { createLanes, type Worked } from "./lanes.ts";
 import type { OutcomeEvent } from "./outcome-event.ts";
 import type { ReadOutcome } from "./parse-entry.ts";
@@ -40,7 +41,7 @@ export interface SessionPorts {
 
 /** The reading of one shard by one consumer of a group, for as long as the group lets it. */
 export interface ShardSession {
-  /** Resolves when it has ended; rejects with a CursorExpiredError. */
+  /** Resolves when it has ended; rejects with a CursorExpiredError or a GroupForgottenError. */
   readonly ended: Promise<void>;
   /** Begins nothing any more; what is being handled gets that time to end. */
   close(deadlineMs: number): Promise<void>;
@@ -134,8 +135,11 @@ export function openShardSession(ports: SessionPorts): ShardSession {
 
   async function run(): Promise<void> {
     let isTakenOver = false;
+    let isGone = false;
     while (!isClosed) {
       try {
+        if (isGone) await group.makeAgain();
+        isGone = false;
         if (!isTakenOver) {
           await goThrough(() => group.takeOver());
           tries = new Map(await group.attempts());
@@ -144,10 +148,9 @@ export function openShardSession(ports: SessionPorts): ShardSession {
         return await goThrough(readOn);
       } catch (error) {
         if (isClosed) return;
-        if (error instanceof CursorExpiredError) throw error;
+        if (error instanceof CursorExpiredError || error instanceof GroupForgottenError) throw error;
         ports.onError(error);
-        // Redis was emptied: what is published from now on is all there is.
-        if (error instanceof Error && error.message.includes("NOGROUP")) await group.ensure("0-0").catch(ports.onError);
+        isGone = error instanceof Error && error.message.includes("NOGROUP");
         await pause(REDIS_PAUSE_MS);
       }
     }

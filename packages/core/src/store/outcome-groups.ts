@@ -1,4 +1,5 @@
 import { CursorExpiredError, compareStreamIds } from "../outcomes/cursor.ts";
+import { GroupForgottenError } from "../outcomes/errors.ts";
 import { parseEntry, type ReadOutcome } from "../outcomes/parse-entry.ts";
 import { lastDropped } from "../outcomes/read-stream.ts";
 import type { Redis } from "../redis/connect.ts";
@@ -44,6 +45,11 @@ export interface DeadLetter {
 export interface GroupShard {
   /** Makes the group where it is not there; its first outcome is the one after `start`. */
   ensure(start: string): Promise<void>;
+  /**
+   * Makes a group again that Redis has lost, together with the outcomes. Throws a GroupForgottenError where some that it is
+   * known to have read are there still: all of them would come once more.
+   */
+  makeAgain(): Promise<void>;
   /** Says that the consumer lives; takes or keeps the reading of the shard where `wants` and nobody else has it. */
   hold(
     holder: string,
@@ -115,6 +121,8 @@ export function createGroupShard(redis: Redis, shard: Shard, group: string): Gro
   const lease = groupLeaseKey(shard, group);
   const members = groupMembersKey(shard, group);
   const attempts = groupAttemptsKey(shard, group);
+  /** Stream id of the last one that the group is known to have read. */
+  let known = "0-0";
 
   return {
     async ensure(start) {
@@ -123,6 +131,12 @@ export function createGroupShard(redis: Redis, shard: Shard, group: string): Gro
       } catch (error) {
         if (!(error instanceof Error && error.message.startsWith("BUSYGROUP"))) throw error;
       }
+    },
+
+    async makeAgain() {
+      const left = await redis.xrange(outcomes, "-", known, "COUNT", 1);
+      if (left.length > 0) throw new GroupForgottenError(group, shard.index);
+      await this.ensure(await lastDropped(redis, shard));
     },
 
     hold: (holder, leaseMs, wants) =>
@@ -155,11 +169,15 @@ export function createGroupShard(redis: Redis, shard: Shard, group: string): Gro
       const keys = { outcomes, lease, trimmed: outcomesTrimmedKey(shard) };
       const reply = await readNext(redis, keys, { group, reader: READER, holder, after, count });
       if (reply[0] === "expired") throw new CursorExpiredError(shard.index, reply[1], await oldestOf());
-      return reply[0] === "lost" ? undefined : reply[1].map(parseEntry);
+      if (reply[0] === "lost") return undefined;
+      const read = reply[1].map(parseEntry);
+      known = read.at(-1)?.streamId ?? known;
+      return read;
     },
 
     async lastRead() {
       const found = (await groupRows(redis, shard)).find(({ name }) => name === group);
+      known = found?.lastRead ?? known;
       return found?.lastRead ?? "0-0";
     },
 
@@ -210,19 +228,6 @@ export async function readGroups(redis: Redis, shard: Shard): Promise<GroupState
       return { group, shard: shard.index, unread, pending, oldest: first ?? next[0]?.[0] };
     }),
   );
-}
-
-/** Forgets a group: nothing is kept for it any more. False where there is none. */
-export async function forgetGroup(redis: Redis, shard: Shard, group: string): Promise<boolean> {
-  const there = (await groupRows(redis, shard)).some(({ name }) => name === group);
-  if (there) await redis.xgroup("DESTROY", outcomeStreamKey(shard), group);
-  await redis.del(
-    groupLeaseKey(shard, group),
-    groupMembersKey(shard, group),
-    groupAttemptsKey(shard, group),
-    groupDeadLettersKey(shard, group),
-  );
-  return there;
 }
 
 /** What a group has given up in a shard, the oldest first. */
