@@ -1,5 +1,5 @@
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards, groupDeadLettersKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { createShards, groupDeadLettersKey, groupLeaseKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { runCommand } from "../support/cli.ts";
 import { connectRedis } from "../support/connect-redis.ts";
@@ -77,7 +77,7 @@ describe("destinations", () => {
 });
 
 describe("groups of consumers", () => {
-  test("are listed with how far they are behind, and forgotten", async () => {
+  test("are listed with how far they are behind, and what they gave up with its error's name alone unless --reveal", async () => {
     expect((await calendly("outcomes", "groups")).stdout).toBe("There is no group.\n");
     await append(redis, shards, [anOutcome("a"), anOutcome("b")]);
     await redis.xgroup("CREATE", outcomeStreamKey(shards.first), "crm", "0");
@@ -87,11 +87,49 @@ describe("groups of consumers", () => {
       groupDeadLettersKey(shards.first, "crm"),
       "*",
       ...["stream_id", "1-0", "id", "x.confirmed", "type", "booking.confirmed", "subject", "x"],
-      ...["attempts", "10", "reason", "Error: no such customer"],
+      ...["attempts", "10", "error", "RangeError", "reason", "RangeError: no customer ann@example.com"],
     );
     expect((await calendly("outcomes", "dead-letters", "crm")).stdout).toMatch(
-      /^x\.confirmed\n {2}Error: no such customer, given up \S+ after 10 tries; entry 1-0\n$/,
+      /^x\.confirmed {2}booking\.confirmed of x\n {2}RangeError, given up \S+ after 10 tries; entry 1-0\n$/,
     );
+    const letter = { id: "x.confirmed", type: "booking.confirmed", subject: "x", attempts: 10, error: "RangeError" };
+    const [shown] = await json("outcomes", "dead-letters", "crm");
+    expect(shown).toMatchObject(letter);
+    expect(JSON.stringify(shown)).not.toContain("ann@example.com");
+    expect((await calendly("outcomes", "dead-letters", "crm", "--reveal")).stdout).toContain(
+      "  RangeError: no customer ann@example.com, given up ",
+    );
+    expect(await json("outcomes", "dead-letters", "crm", "--reveal")).toMatchObject([
+      { ...letter, reason: "RangeError: no customer ann@example.com" },
+    ]);
+  });
+
+  test("whose dead letters are of before errors had names show no more of them than now", async () => {
+    await redis.xadd(
+      groupDeadLettersKey(shards.first, "crm"),
+      "*",
+      ...["stream_id", "2-0", "id", "error", "type", "booking.confirmed", "subject", "y"],
+      ...["attempts", "3", "reason", "no customer ann@example.com"],
+    );
+    expect((await calendly("outcomes", "dead-letters", "crm")).stdout).toMatch(
+      /\nerror {2}booking\.confirmed of y\n {2}an error, given up \S+ after 3 tries; entry 2-0\n$/,
+    );
+  });
+
+  test("are not forgotten while somebody reads for them, and those of the workers never", async () => {
+    await redis.set(groupLeaseKey(shards.first, "crm"), "till/1", "PX", 60_000);
+    const inUse = await calendly("outcomes", "forget", "crm");
+    expect([inUse.status, inUse.stderr]).toEqual([
+      78,
+      expect.stringContaining("Stop all consumers of the group first"),
+    ]);
+    expect((await json("outcomes", "groups")).map(({ group }: { group: string }) => group)).toEqual(["crm"]);
+    await redis.del(groupLeaseKey(shards.first, "crm"));
+    const workers = await calendly("outcomes", "forget", "push");
+    expect([workers.status, workers.stderr]).toEqual([78, expect.stringContaining("pause or remove the destinations")]);
+  });
+
+  test("are forgotten with all that was kept for them", async () => {
     expect((await calendly("outcomes", "forget", "crm")).stdout).toBe("Forgot the group crm\n");
     expect(await keysLike(redis, "*crm*")).toEqual([]);
     const again = await calendly("outcomes", "forget", "crm");

@@ -92,7 +92,10 @@ test("an outcome that fails is tried again, then put aside with the reason; its 
   expect(tries).toEqual(["bad.1 1, after 0", "bad.1 2, after 2", "bad.1 3, after 2"]);
   expect(put).toEqual(["bad.1: RangeError: no such customer"]);
   expect(await readDeadLetters(redis, shards.first, "crm")).toMatchObject([
-    { id: "bad.1", type: "booking.confirmed", subject: "bad", attempts: 3, reason: "RangeError: no such customer" },
+    {
+      ...{ id: "bad.1", type: "booking.confirmed", subject: "bad", attempts: 3 },
+      ...{ error: "RangeError", reason: "RangeError: no such customer" },
+    },
   ]);
   const settled = async () => (await readGroups(redis, shards.first))[0]?.pending === 0;
   await until("all is acknowledged", settled);
@@ -262,7 +265,7 @@ test("only the one that holds the lease is given anything, and only it may give 
   expect(await readGroups(redis, shards.first)).toMatchObject([{ unread: 1, pending: 0 }]);
   const [outcome] = (await group.read("reader", "0-0", 10)) ?? [];
   if (outcome === undefined) throw new Error("nothing was read");
-  await group.giveUp("late", outcome, 1, "too late");
+  await group.giveUp("late", outcome, 1, { error: "Error", reason: "too late" });
   expect(await readDeadLetters(redis, shards.first, "crm")).toEqual([]);
   expect(await readGroups(redis, shards.first)).toMatchObject([{ unread: 0, pending: 1 }]);
   await group.leave("late", true);

@@ -46,14 +46,17 @@ function deadLettersCommand({ open, say }: CommandPorts): Command {
   return new Command("dead-letters")
     .description("Lists outcomes that a group of consumers has given up.")
     .argument("<group>", "as `outcomes groups` gives it")
+    .option("--reveal", "show what the error said, which may be personal data")
     .option("--json", "print JSON")
-    .action(async (group: string, { json }: { json?: true }) => {
+    .action(async (group: string, { reveal, json }: { reveal?: true; json?: true }) => {
       const { redis, shards } = await open();
       const letters = (await Promise.all(shards.all.map((shard) => readDeadLetters(redis, shard, group)))).flat();
-      if (json) return say(JSON.stringify(letters));
+      if (json)
+        return say(JSON.stringify(letters.map(({ reason, ...letter }) => (reveal ? { ...letter, reason } : letter))));
       if (letters.length === 0) return say("There is no dead letter.");
-      for (const { id, streamId, at, attempts, reason } of letters) {
-        say(`${id}\n  ${reason}, given up ${at} after ${attempts} tries; entry ${streamId}`);
+      for (const { id, type, subject, streamId, at, attempts, error, reason } of letters) {
+        const why = reveal ? reason : (error ?? "an error");
+        say(`${id}  ${type} of ${subject}\n  ${why}, given up ${at} after ${attempts} tries; entry ${streamId}`);
       }
     });
 }

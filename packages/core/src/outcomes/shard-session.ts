@@ -88,7 +88,8 @@ export function openShardSession(ports: SessionPorts): ShardSession {
       0,
       LONGEST_REASON,
     );
-    await untilDone(() => group.giveUp(holder, outcome, failed, reason));
+    const name = error instanceof Error ? error.name : undefined;
+    await untilDone(() => group.giveUp(holder, outcome, failed, { error: name, reason }));
     tries.delete(streamId);
     ports.onDeadLetter(event, reason);
     return "done";

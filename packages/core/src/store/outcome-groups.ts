@@ -36,6 +36,9 @@ export interface DeadLetter {
   readonly type: string;
   readonly subject: string;
   readonly attempts: number;
+  /** The name of the error; undefined where the handler threw something else. */
+  readonly error: string | undefined;
+  /** What the error said, which may hold personal data. */
   readonly reason: string;
   /** ISO 8601. */
   readonly at: string;
@@ -74,7 +77,12 @@ export interface GroupShard {
   failed(streamId: string): Promise<number>;
   /** Tries in vain by stream id. */
   attempts(): Promise<ReadonlyMap<string, number>>;
-  giveUp(holder: string, outcome: ReadOutcome, attempts: number, reason: string): Promise<void>;
+  giveUp(
+    holder: string,
+    outcome: ReadOutcome,
+    attempts: number,
+    why: Pick<DeadLetter, "error" | "reason">,
+  ): Promise<void>;
 }
 
 /** Everything that a group has read is pending under one name: whoever reads next finds it there, in order. */
@@ -197,9 +205,10 @@ export function createGroupShard(redis: Redis, shard: Shard, group: string): Gro
       return new Map(Object.entries(await redis.hgetall(attempts)).map(([id, count]) => [id, Number(count)]));
     },
 
-    async giveUp(holder, { streamId, event }, tries, reason) {
+    async giveUp(holder, { streamId, event }, tries, { error, reason }) {
       const { id, type, subject } = event;
-      const entry = { stream_id: streamId, id, type, subject, attempts: String(tries), reason };
+      const named = error === undefined ? {} : { error };
+      const entry = { stream_id: streamId, id, type, subject, attempts: String(tries), ...named, reason };
       const dead = groupDeadLettersKey(shard, group);
       await giveUpOutcome(
         redis,
@@ -246,6 +255,7 @@ export async function readDeadLetters(redis: Redis, shard: Shard, group: string)
       type,
       subject,
       attempts: Number(of("attempts")),
+      error: all.get("error"),
       reason: of("reason"),
       at,
     };
