@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { previousRelease } from "../support/previous-release.ts";
+import { until } from "../support/until.ts";
 import {
   type BringAbout,
   calendlyIs,
@@ -29,6 +30,14 @@ export interface Fault {
 }
 
 const TOOK_OVER = "took over a job whose worker went silent";
+/** No job takes so long in the hands of a worker that goes on. */
+const HELD_MS = 300;
+
+const isSoon = async (what: string, condition: () => boolean) =>
+  await until(what, condition, { deadlineMs: 5_000 }).then(
+    () => true,
+    () => false,
+  );
 
 /** Whether a fault can be brought about on this machine. */
 export function isPossible({ needs }: Fault): boolean {
@@ -65,19 +74,18 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a worker stands still past its locks",
-    async bringAbout({ workers: [frozen, other] }, ms) {
+    async bringAbout({ redis, shards, workers: [frozen, other] }, ms) {
+      const active = () => redis.lrange(`${shards.first.tag}:deliveries:active`, 0, -1);
+      const takeovers = () => other.now().logs.filter(({ msg }) => msg === TOOK_OVER).length;
       // It stands still with jobs in its hands, or else this shows nothing.
       for (let tries = 0; ; tries++) {
+        const before = takeovers();
         frozen.freeze();
-        const tookOver = other.now().untilLogged(TOOK_OVER, 3_000);
-        if (
-          await tookOver.then(
-            () => true,
-            () => false,
-          )
-        )
-          break;
-        if (tries === 5) throw new Error("the worker never stood still with a job in its hands");
+        const held = await active();
+        await pause(HELD_MS);
+        const isHolding = (await active()).some((id) => held.includes(id));
+        if (isHolding && (await isSoon("its job is taken over", () => takeovers() > before))) break;
+        if (tries === 50) throw new Error("the worker never stood still with a job in its hands");
         frozen.thaw();
         await pause(50);
       }

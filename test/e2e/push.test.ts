@@ -8,7 +8,7 @@ import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import { createPushQueues, type PushQueues } from "@calendly-worker/core/queues/push-queues";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards } from "@calendly-worker/core/redis/keys";
+import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
@@ -422,3 +422,17 @@ test("two workers, one of them killed in the middle: each booking's outcomes arr
   // What was under way when it was killed is sent again.
   expect(got.length - events.length).toBeLessThanOrEqual(20);
 }, 360_000);
+
+test("a worker whose group was destroyed ends as failed, and the next one pushes what is kept", async () => {
+  const { url, got } = await receive(ok);
+  await add(url);
+  const [told, later] = [anOutcome(randomUUID()), anOutcome(randomUUID())];
+  await publish(told);
+  await until("it is pushed", () => got.some(({ id }) => id === told.id));
+  await redis.xgroup("DESTROY", outcomeStreamKey(shards.first), "push");
+  expect(await worker.exited).toEqual({ code: 1, signal: null });
+  await publish(later);
+  worker = startWorker(server.url, { OPS_API_TOKEN: OPS, CALENDLY_DESTINATION_ALLOW: "127.0.0.0/8" });
+  api = createApiClient(String((await worker.untilLogged("listening"))["url"]), OPS);
+  await until("what came meanwhile is pushed", () => got.some(({ id }) => id === later.id));
+}, 120_000);

@@ -39,6 +39,8 @@ const PUSH_TIMEOUT_MS = 10_000;
 export function serveInternalServices(parts: {
   readonly config: Config<"worker">;
   readonly lifecycle: Lifecycle;
+  /** Ends the worker as failed. */
+  readonly fail: (reason: string) => void;
   readonly log: Logger;
   readonly shards: Shards;
   readonly redis: Redis;
@@ -72,6 +74,7 @@ export function serveInternalServices(parts: {
     destinations,
     queues,
     handle: pushOutcome({ redis, shards, destinations, queues, pusher, notices, meter: parts.consuming.meter, now }),
+    fail: parts.fail,
     log,
   });
   lifecycle.own("pushing", pushing, (open) => open.close(config.SHUTDOWN_DEADLINE * 1_000));

@@ -395,6 +395,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   services = serveInternalServices({
     config,
     lifecycle,
+    fail,
     log,
     shards,
     redis,

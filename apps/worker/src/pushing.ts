@@ -1,4 +1,4 @@
-import { createOutcomeConsumer } from "@calendly-worker/core/outcomes";
+import { createOutcomeConsumer, GroupForgottenError } from "@calendly-worker/core/outcomes";
 import { matches, type OutcomeFilter } from "@calendly-worker/core/outcomes/outcome-filter";
 import { type Consumer, createConsumer, type JobHandler } from "@calendly-worker/core/queues/consumer";
 import { pushesTo } from "@calendly-worker/core/queues/contracts";
@@ -31,6 +31,8 @@ export function startPushing(ports: {
   readonly stalledCheckMs: number;
   readonly meter: Meter;
   readonly onHeartbeat: Parameters<typeof createConsumer>[0]["onHeartbeat"];
+  /** Ends the worker as failed. */
+  readonly fail: (reason: string) => void;
   readonly log: Logger;
 }): Pushing {
   const { redis, shards, destinations, queues, log } = ports;
@@ -61,6 +63,8 @@ export function startPushing(ports: {
   });
   const handing = outcomes.run().catch((err: unknown) => {
     log.error({ err }, "outcomes are not handed on to destinations any more");
+    // A worker that is started anew makes the group again, and pushes what is kept once more: rather twice than never.
+    if (err instanceof GroupForgottenError) ports.fail("the group of the pushes is gone");
   });
 
   async function serve(): Promise<void> {
