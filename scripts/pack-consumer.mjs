@@ -37,6 +37,7 @@ const manifest = {
 };
 writeFileSync(join(staging, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
 cpSync(join(root, "docs/consuming-outcomes.md"), join(staging, "README.md"));
+cpSync(join(root, "docs/outcome.schema.json"), join(staging, "outcome.schema.json"));
 
 mkdirSync(into, { recursive: true });
 const packed = spawnSync("npm", ["pack", "--json", "--pack-destination", into], { cwd: staging, encoding: "utf8" });
