@@ -88,6 +88,7 @@ else {
 }
 const bad =
   ledger.lost.length +
+  ledger.dead +
   ledger.doubled.length +
   ledger.wrong.length +
   report.forgedAndAccepted +

@@ -39,12 +39,12 @@ describeWith("faketime", "three minutes under load, hurt every twenty seconds", 
       onSample: () => {},
       onProgress: () => {},
     });
-    const { acknowledged, lost, doubled, wrong } = ledger;
+    const { acknowledged, lost, doubled, wrong, dead } = ledger;
     process.stdout.write(
       `${JSON.stringify({ seed: SEED, acknowledged, faults, last: samples.at(-1), afterRetention })}\n`,
     );
-    expect({ seed: SEED, lost, doubled, wrong, forgedAndAccepted }).toEqual({
-      ...{ seed: SEED, lost: [], doubled: [], wrong: [] },
+    expect({ seed: SEED, lost, doubled, wrong, dead, forgedAndAccepted }).toEqual({
+      ...{ seed: SEED, lost: [], doubled: [], wrong: [], dead: 0 },
       forgedAndAccepted: 0,
     });
     expect(problems).toEqual([]);

@@ -2,8 +2,9 @@ import type { Row } from "./run.ts";
 
 /** What a ledger holds that must not be: 0 where all is well. */
 export function faultsOf({ ledger, forgedAndAccepted, mayLose }: Row): number {
-  const lost = mayLose === undefined ? ledger.lost.length : 0;
-  return lost + ledger.doubled.length + ledger.wrong.length + forgedAndAccepted;
+  // Who waits for ever has no outcome; where the other half was lost, nobody else is to blame.
+  const lost = mayLose === undefined ? ledger.lost.length + ledger.waiting : 0;
+  return lost + ledger.dead + ledger.doubled.length + ledger.wrong.length + forgedAndAccepted;
 }
 
 const COLUMNS: readonly { readonly head: string; readonly of: (row: Row) => string | number }[] = [
@@ -13,6 +14,8 @@ const COLUMNS: readonly { readonly head: string; readonly of: (row: Row) => stri
   { head: "refused", of: ({ refused }) => refused },
   { head: "facts", of: ({ ledger }) => ledger.acknowledged },
   { head: "quar", of: ({ ledger }) => ledger.quarantined },
+  { head: "dead", of: ({ ledger }) => ledger.dead },
+  { head: "wait", of: ({ ledger }) => ledger.waiting },
   { head: "outcomes", of: ({ ledger }) => ledger.outcomes },
   { head: "lost", of: ({ ledger, mayLose }) => `${ledger.lost.length}${mayLose === undefined ? "" : "*"}` },
   { head: "doubled", of: ({ ledger }) => ledger.doubled.length },
@@ -21,7 +24,7 @@ const COLUMNS: readonly { readonly head: string; readonly of: (row: Row) => stri
   { head: "recovery", of: ({ recoveryMs }) => seconds(recoveryMs) },
 ];
 
-const WIDTHS = [46, 6, 6, 7, 6, 4, 8, 5, 7, 5, 7, 8];
+const WIDTHS = [46, 6, 6, 7, 6, 4, 4, 4, 8, 5, 7, 5, 7, 8];
 
 export function headOfTable(): string {
   return lineOf(COLUMNS.map(({ head }) => head));
@@ -32,7 +35,7 @@ export function lineOfTable(row: Row): string {
 }
 
 export const LEGEND = `sent: tries, repetitions and forged ones included. ack: answered 200. refused: answered otherwise or not at all, and tried
-again. facts: different ones acknowledged, each folded, quarantined, dead or waiting, or else lost. wrong: logs and
+again. facts: different ones acknowledged, each folded, quarantined, a dead letter or waiting, or else lost. wrong: logs and
 conflicts that are not those of what happened. refusal: the longest time in which none was taken. recovery: from the
 fault's end to the next acknowledgement and outcome. *: may lose, see below.`;
 

@@ -149,7 +149,8 @@ describe("four processes that want more than the budget", () => {
     const requests = simulator.requests();
     const ofStatus = (status: number) => requests.filter((request) => request.status === status);
     expect(ofStatus(200)).toHaveLength(LIVE + MONITOR);
-    expect(ofStatus(429).filter(({ at }) => at - from > WINDOW_MS)).toEqual([]);
+    const firstAt = requests[0]?.at ?? from;
+    expect(ofStatus(429).filter(({ at }) => at - firstAt > WINDOW_MS)).toEqual([]);
 
     // What was under way when the token died may still bear it; nothing after the first that was told so.
     const refused = ofStatus(401);

@@ -136,7 +136,7 @@ describe("groups of consumers", () => {
     expect([again.status, again.stderr]).toEqual([1, expect.stringContaining('there is no group "crm"')]);
   });
 
-  test("get a line of Redis' ACL that Redis takes", async () => {
+  test("get a line of Redis' ACL", async () => {
     const { stdout } = await calendly("outcomes", "acl", "crm");
     expect(stdout).toMatch(/^ACL SETUSER crm on >PASSWORD .*-@all/);
     expect((await calendly("outcomes", "acl", "a b")).status).toBe(1);

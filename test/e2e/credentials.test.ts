@@ -186,6 +186,8 @@ describe("the schedules", () => {
     await first.end();
     // Several times it would have come due.
     await until("a while has passed", () => Date.now() > Date.parse(checkedAt) + 7_000, { deadlineMs: 20_000 });
+    const toCome = await redis.zrange("{calendly:0}:maintenance:delayed", "0", "-1");
+    expect(toCome.filter((id) => id.startsWith("repeat:check-credentials:"))).toHaveLength(1);
     const back = await startOne({ CALENDLY_KEY_ROTATION_CHECK_INTERVAL: "2000" });
     await until("it has checked again", async () => (await report())?.checkedAt !== checkedAt);
     const ended = () => back.logs.filter((line) => line.msg === "job ended" && line["job"] === "check-credentials");

@@ -17,8 +17,11 @@ afterAll(async () => {
 });
 
 const sockets: Socket[] = [];
-afterEach(() => {
+/** Of one test each. */
+const ingests: Ingest[] = [];
+afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
+  await Promise.all(ingests.splice(0).map((ingest) => ingest.end()));
 });
 
 /** A connection on which bytes can be written by hand. */
@@ -108,6 +111,18 @@ describe("what a stranger can send", () => {
     expect(connection.received()).not.toMatch(/ at .*\.js|node_modules|Express/);
     expect((await fetch(`${ingest.baseUrl}/readyz`)).status).toBe(200);
   });
+
+  test("who trickles is cut off: after ten seconds in the headers, after fifteen in the body", async () => {
+    const [headers, body] = [open(ingest), open(ingest)];
+    const from = performance.now();
+    headers.write(`POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nX-Slow: `);
+    body.write(delivery().start);
+    await until("the one in the headers is cut off", headers.isClosed, { deadlineMs: 20_000 });
+    expect(performance.now() - from).toBeGreaterThan(9_500);
+    expect(body.isClosed()).toBe(false);
+    await until("the one in the body is cut off", body.isClosed, { deadlineMs: 20_000 });
+    expect(performance.now() - from).toBeGreaterThan(14_500);
+  });
 });
 
 test.each([
@@ -117,6 +132,7 @@ test.each([
   "whoever holds thousands of connections open with %s that do not end keeps no delivery out: the oldest that wait are given up",
   async (_, beginning) => {
     const ingest = await startIngest(server.url, { SHUTDOWN_DEADLINE: "1" });
+    ingests.push(ingest);
     await ingest.untilLogged("ready for deliveries");
     const oldest = open(ingest);
     oldest.write(beginning);
@@ -138,7 +154,6 @@ test.each([
     await until("the oldest is closed", oldest.isClosed, { deadlineMs: 3_000 });
     const left = others.filter((other) => !other.isClosed()).length;
     expect(left).toBeGreaterThan(MOST_CONNECTIONS - 30);
-    await ingest.end();
   },
 );
 

@@ -1,9 +1,12 @@
+import { deliveries } from "@calendly-worker/core/queues/contracts";
+import { createHeartbeats } from "@calendly-worker/core/queues/heartbeats";
 import { disconnect } from "@calendly-worker/core/redis/connect";
+import { createShards } from "@calendly-worker/core/redis/keys";
 import { METRICS, type MetricSpec } from "@calendly-worker/core/telemetry/metrics";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { type AppProcess, startApp } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
-import { connectRedis } from "../support/connect-redis.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { testWhere } from "../support/limits.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
@@ -110,7 +113,7 @@ describe("a worker", () => {
     expect(said(app, "started").find(({ program }) => program === "worker")?.["pid"]).toBe(worker?.["pid"]);
   });
 
-  test("is not deaf while its queue is paused, or all its places are taken", async () => {
+  test("is not deaf while its queue is paused", async () => {
     const { app, webhookUrl, workerUrl } = await startAll();
     const redis = await connectRedis(server.url);
     // As `calendly queue pause` does.
@@ -125,7 +128,23 @@ describe("a worker", () => {
   });
 });
 
-test("heartbeats go before a backlog, through every queue, and not once more for every worker", async () => {
+test("a heartbeat stands before all that waits", async () => {
+  const ingest = await startIngest(server.url);
+  running.push(ingest);
+  await ingest.untilLogged("ready for deliveries");
+  for (let count = 0; count < 20; count++) await deliver(ingest.webhookUrl, createdBody(newInvitee()));
+  const redis = await connectRedis(server.url);
+  const queues = [{ contract: deliveries, shard: createShards(1).first }];
+  const heartbeats = createHeartbeats({ redis, queues, everyMs: 30_000, log: silent });
+  await heartbeats.beat();
+  // What is taken next is the last one.
+  expect(await redis.lrange("{calendly:0}:deliveries:wait", -1, -1)).toEqual(["heartbeat"]);
+  expect(await redis.llen("{calendly:0}:deliveries:wait")).toBe(21);
+  await heartbeats.close();
+  disconnect(redis);
+});
+
+test("heartbeats go through every queue, and not once more for every worker", async () => {
   const variables = { WORKER_HEARTBEAT_INTERVAL: "500", WORKER_CONCURRENCY: "1", CALENDLY_LATE_FETCHES: "1" };
   const workers = [startWorker(server.url, variables), startWorker(server.url, variables)];
   running.push(...workers);
@@ -156,6 +175,7 @@ test("heartbeats go before a backlog, through every queue, and not once more for
     beats.add(await at("deliveries"));
     return performance.now() - since > 4_000;
   });
+  expect(beats.size).toBeGreaterThanOrEqual(4);
   expect(beats.size).toBeLessThanOrEqual(10);
   expect(await redis.exists("{calendly:0}:late-deliveries:limiter")).toBe(0);
   disconnect(redis);

@@ -91,6 +91,12 @@ describeWith("chromium", "in a browser", () => {
     await page.keyboard.press("Enter");
     expect(await page.evaluate("document.getElementById('pause').getAttribute('aria-pressed')")).toBe("true");
     expect(await page.evaluate("document.getElementById('refreshing').textContent")).toBe("Stands still");
+    // Where the keyboard is in the page, it stands still anyway.
+    await page.evaluate("document.activeElement.blur()");
+    const stood = await saidAt();
+    const from = performance.now();
+    await until("it would have refreshed twice", () => performance.now() - from > 10_500, { deadlineMs: 15_000 });
+    expect(await saidAt()).toBe(stood);
   });
 
   test("the overview says so when Redis is away, and what it last knew is not shown as new", async () => {

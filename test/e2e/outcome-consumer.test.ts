@@ -1,4 +1,3 @@
-import { setTimeout as pause } from "node:timers/promises";
 import {
   createOutcomeConsumer,
   type OutcomeConsumer,
@@ -9,7 +8,13 @@ import { toCursor } from "@calendly-worker/core/outcomes/cursor";
 import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards, groupMembersKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import {
+  createShards,
+  groupDeadLettersKey,
+  groupLeaseKey,
+  groupMembersKey,
+  outcomeStreamKey,
+} from "@calendly-worker/core/redis/keys";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { forgetGroup } from "@calendly-worker/core/store/forget-group";
 import { createNotices } from "@calendly-worker/core/store/notices";
@@ -138,7 +143,14 @@ test("reading waits while as many are in flight as may be", async () => {
   const pending = async () => (await readGroups(redis, shards.first))[0]?.pending;
   await until("five are read", async () => (await pending()) === 5);
   await publish(anOutcome("later"));
-  await pause(100);
+  const lease = () => redis.pttl(groupLeaseKey(shards.first, "crm"));
+  let [left, renewed] = [await lease(), 0];
+  await until("the consumer has looked twice more", async () => {
+    const before = left;
+    left = await lease();
+    if (left > before) renewed += 1;
+    return renewed === 2;
+  });
   expect(await pending()).toBe(5);
   gate.resolve();
   await until("all are handled", () => handled.length === 51);
@@ -341,10 +353,13 @@ test("a group is not forgotten while a consumer reads for it, and what it has gi
   await publish(anOutcome("a"));
   const { consumer, handled } = consume({ name: "till" });
   await until("it is handled", () => handled.length === 1);
+  const letter = { stream_id: "1-0", id: "x.1", type: "booking.confirmed", subject: "x", attempts: "50", reason: "no" };
+  await redis.xadd(groupDeadLettersKey(shards.first, "crm"), "*", ...Object.entries(letter).flat());
   await expect(forgetGroup(redis, shards, "crm")).rejects.toMatchObject({
     code: "group_in_use",
     message: expect.stringMatching(/"till" reads for the group "crm"\. Stop all consumers of the group first/),
   });
+  expect(await readDeadLetters(redis, shards.first, "crm")).toHaveLength(1);
   await publish(anOutcome("b"));
   await until("it goes on", () => handled.length === 2);
   await consumer.stop();

@@ -108,8 +108,18 @@ describe("supervision", () => {
   const forever = program("steady", "setInterval(() => {}, 1000); process.on('SIGTERM', () => process.exit(0))");
 
   test("gives everything up when one program fails too often in a row", async () => {
-    const supervisor = supervise([forever, program("broken", "process.exit(3)")], RESTARTS, 5_000, silent);
+    let starts = 0;
+    const counter = createServer((socket) => {
+      starts += 1;
+      socket.destroy();
+    }).listen(0, "127.0.0.1");
+    await once(counter, "listening");
+    const { port } = counter.address() as AddressInfo;
+    const broken = program("broken", `net.connect(${port}, '127.0.0.1').on('close', () => process.exit(3))`);
+    const supervisor = supervise([forever, broken], RESTARTS, 5_000, silent);
     expect(await supervisor.ended).toBe(false);
+    expect(starts).toBe(RESTARTS.mostInARow);
+    counter.close();
   });
 
   test("takes a program that ran long enough as sound again", async () => {

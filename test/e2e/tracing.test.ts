@@ -59,10 +59,12 @@ afterAll(async () => {
   agent.close();
 });
 
+const addressOfAgent = listenOnLoopback(agent);
+
 test("one trace goes from the delivery through its job and what is asked of Calendly to the commit, and says nobody's name", async () => {
   const variables = {
     DD_TRACE_ENABLED: "true",
-    DD_TRACE_AGENT_URL: await listenOnLoopback(agent),
+    DD_TRACE_AGENT_URL: await addressOfAgent,
     DD_INSTRUMENTATION_TELEMETRY_ENABLED: "false",
     DD_REMOTE_CONFIGURATION_ENABLED: "false",
     DD_TRACE_FLUSH_INTERVAL: "200",
@@ -112,8 +114,10 @@ test("one trace goes from the delivery through its job and what is asked of Cale
 });
 
 test("switched off, nothing of it is loaded", async () => {
+  // What the others have still to say comes before.
+  await Promise.all(apps.map((app) => app.end()));
   const before = spans.length;
-  const worker = startWorker(server.url, {}, NODE_OPTIONS);
+  const worker = startWorker(server.url, { DD_TRACE_AGENT_URL: await addressOfAgent }, NODE_OPTIONS);
   await worker.untilLogged("taking jobs");
   await worker.end();
   expect(worker.output()).toContain("TRACER false");

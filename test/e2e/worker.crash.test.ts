@@ -136,15 +136,23 @@ describe("a worker that is killed in the middle of a job", () => {
   });
 });
 
-test("a worker that is told to stop finishes its jobs first", async () => {
-  const invitees = Array.from({ length: 50 }, () => newInvitee());
-  await Promise.all(invitees.map((invitee) => send(createdBody(invitee))));
-  await stack.worker.end("SIGTERM");
-  expect(await stack.worker.exited).toEqual({ code: 0, signal: null });
-  const started = stack.worker.logs.filter((line) => line.msg === "job ended" && line["queue"] === "deliveries");
-  expect(started.every((line) => line["result"] === "folded")).toBe(true);
-  workers.push(startWorker(server.url));
-  const ids = invitees.map(({ id }) => `${id}.confirmed`);
-  const events = await stack.outcomes.untilThere(ids);
-  expect(events).toHaveLength(ids.length);
+testWhere("a proxy", "a worker that is told to stop finishes its jobs first", async () => {
+  await stack.worker.end();
+  const worker = startWorker(`redis://127.0.0.1:${proxy.port}`);
+  workers.push(worker);
+  await worker.untilLogged("taking jobs");
+  const warmUp = newInvitee();
+  await send(createdBody(warmUp));
+  await stack.outcomes.untilThere([`${warmUp.id}.confirmed`]);
+
+  const held = proxy.holdAt(COMMIT, "before");
+  const invitee = newInvitee();
+  await send(createdBody(invitee));
+  await held;
+  worker.signal("SIGTERM");
+  await worker.untilLogged("stopping");
+  proxy.letGo();
+  expect(await worker.exited).toEqual({ code: 0, signal: null });
+  expect((await stack.outcomes.all()).map(({ id }) => id)).toContain(`${invitee.id}.confirmed`);
+  expect(await stack.redis.llen("{calendly:0}:deliveries:active")).toBe(0);
 });

@@ -9,8 +9,7 @@ const SEED = Number(process.env["FUZZ_SEED"] ?? Math.floor(Date.now() / 86_400_0
 test(`${INPUTS} inputs, seed ${SEED}: strangers are held off, and whatever is signed is taken`, async () => {
   const report = await fuzz(INPUTS, SEED, () => {});
   process.stdout.write(`${JSON.stringify(report)}\n`);
-  const { headers, payloads, conversations, genuine, dead, answers } = report;
-  expect(headers + payloads + conversations + genuine).toBe(INPUTS);
+  const { dead, answers } = report;
   expect(dead).toBe(0);
   // Each kind of answer was met: the inputs get past the first line, and do not all get past the last one.
   for (const status of [200, 400, 401, 404, 405]) expect(answers[status]).toBeGreaterThan(10);

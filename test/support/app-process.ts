@@ -59,7 +59,8 @@ export function startNode(args: readonly string[], variables: Variables): AppPro
 function observe(child: ChildProcess): AppProcess {
   const logs: LogLine[] = [];
   const printed: string[] = [];
-  const exited = once(child, "exit").then(([code, signal]) => ({ code, signal }));
+  // "close" comes when all that it has printed has been read, too.
+  const exited = once(child, "close").then(([code, signal]) => ({ code, signal }));
   const end = () => child.kill("SIGKILL");
   process.on("exit", end);
   child.once("exit", () => process.off("exit", end));

@@ -63,7 +63,13 @@ export async function startPrometheus(options: {
       ({ ok }) => ok,
       () => false,
     );
-  await Promise.race([failed, until("Prometheus is ready", isReady, { deadlineMs: 30_000 })]);
+  await Promise.race([failed, until("Prometheus is ready", isReady, { deadlineMs: 30_000 })]).catch(
+    (error: unknown) => {
+      end();
+      rmSync(dir, { recursive: true, force: true });
+      throw error;
+    },
+  );
 
   return {
     async firing() {

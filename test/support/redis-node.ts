@@ -224,13 +224,21 @@ async function docker(...args: string[]): Promise<string> {
   return stdout.trim();
 }
 
+/** Files that run side by side have ports of their own. */
+const PORTS = 5_000;
+const FIRST_PORT = 20_000 + ((Number(process.env["JEST_WORKER_ID"] ?? 1) - 1) % 2) * PORTS;
+const given = new Set<number>();
+
 /**
  * A port of the loopback address that nobody listens on at the moment. Below the range that outgoing connections take
  * theirs from, or else one of those could take it before it is used.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
+    // One that was given may not be in use yet.
+    if (given.has(port)) continue;
+    given.add(port);
     const server = createServer().listen(port, "127.0.0.1");
     try {
       await once(server, "listening");

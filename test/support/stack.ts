@@ -45,7 +45,10 @@ export async function startIngest(
     ...variables,
   };
   const app = startApp("ingest", settings, nodeOptions, tree);
-  const { url } = await app.untilLogged("listening");
+  const { url } = await app.untilLogged("listening").catch(async (error: unknown) => {
+    await app.end("SIGKILL");
+    throw error;
+  });
   return { ...app, baseUrl: String(url), webhookUrl: `${url}${WEBHOOK_PATH}` };
 }
 
@@ -123,18 +126,20 @@ export async function startStack(redisUrl: string, variables: Variables = {}): P
   const redis = await connectRedis(redisUrl);
   const outcomes = await openOutcomeLog(redis);
   const worker = startWorker(redisUrl, variables);
-  const ingest = await startIngest(redisUrl, variables);
-  await Promise.all([ingest.untilLogged("ready for deliveries"), worker.untilLogged("taking jobs")]);
-  return {
-    ingest,
-    worker,
-    redis,
-    outcomes,
-    async stop() {
-      disconnect(redis);
-      await Promise.all([ingest.end(), worker.end()]);
-    },
-  };
+  const apps: AppProcess[] = [worker];
+  async function stop(signal?: NodeJS.Signals): Promise<void> {
+    disconnect(redis);
+    await Promise.all(apps.map((app) => app.end(signal)));
+  }
+  try {
+    const ingest = await startIngest(redisUrl, variables);
+    apps.push(ingest);
+    await Promise.all([ingest.untilLogged("ready for deliveries"), worker.untilLogged("taking jobs")]);
+    return { ingest, worker, redis, outcomes, stop: () => stop() };
+  } catch (error) {
+    await stop("SIGKILL");
+    throw error;
+  }
 }
 
 export interface StackWithCalendly extends Stack {
@@ -157,6 +162,9 @@ export async function startStackWithCalendly(
     CALENDLY_API_BASE_URL: simulator.url,
     CALENDLY_API_TOKEN: DEMO_TOKEN,
     ...variables,
+  }).catch(async (error: unknown) => {
+    await simulator.close();
+    throw error;
   });
   return {
     ...stack,

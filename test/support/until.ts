@@ -12,8 +12,7 @@ export async function until<T>(
   const end = performance.now() + deadlineMs * PATIENCE;
   for (;;) {
     const result = await condition();
-    if (result !== undefined && result !== false && result !== null)
-      return result as Exclude<T, undefined | false | null>;
+    if (result) return result as Exclude<T, undefined | false | null>;
     if (performance.now() > end) throw new Error(`waited ${deadlineMs * PATIENCE} ms in vain until: ${what}`);
     await pause(everyMs);
   }

@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { createPusher } from "./push-request.ts";
-import { createTargetGuard, TargetRefusedError } from "./push-target.ts";
+import { createTargetGuard, fitsName, TargetRefusedError } from "./push-target.ts";
 
 const secrets = [`whsec_${Buffer.alloc(32, 1).toString("base64")}`];
 let port = 0;
@@ -103,14 +103,8 @@ test.each([
   ["*.internal", "internal", false],
   ["*.internal", "hooksinternal", false],
   ["hooks.internal", "a.hooks.internal", false],
-])("the pattern %s fits %s: %p", async (pattern, host, isAllowed) => {
-  // What resolves nowhere passes the look; whether a name is allowed shows at the lookup of one that leads to loopback.
-  const guard = createTargetGuard([pattern.replace("internal", "localhost")]);
-  const error = await new Promise((resolve) =>
-    guard.lookup(host.replace("internal", "localhost"), { all: true }, resolve),
-  );
-  if (isAllowed) expect(error).not.toBeInstanceOf(TargetRefusedError);
-  else expect(error).not.toBeNull();
+])("the pattern %s fits %s: %p", (pattern, host, isAllowed) => {
+  expect(fitsName(pattern, host)).toBe(isAllowed);
 });
 
 test("a range of one kind says nothing of the other", async () => {

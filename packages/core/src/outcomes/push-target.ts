@@ -18,13 +18,17 @@ export interface TargetGuard {
   readonly lookup: LookupFunction;
 }
 
+/** Whether a host, in lower case, is the one that is named, or lies under a `*.` pattern. */
+export function fitsName(name: string, host: string): boolean {
+  return name.startsWith("*.") ? host.endsWith(name.slice(1)) : host === name;
+}
+
 /** `allow`: host names, `*.` patterns of them, addresses, and ranges of these. */
 export function createTargetGuard(allow: readonly string[]): TargetGuard {
   const ranges = allow.filter((item) => isIP(item.split("/")[0] ?? "") !== 0).map(rangeOf);
   const names = allow.filter((item) => isIP(item.split("/")[0] ?? "") === 0);
 
-  const isAllowedName = (host: string) =>
-    names.some((name) => (name.startsWith("*.") ? host.endsWith(name.slice(1)) : host === name));
+  const isAllowedName = (host: string) => names.some((name) => fitsName(name, host));
 
   function isAllowedAddress(address: string): boolean {
     if (!ipaddr.isValid(address)) return false;
