@@ -1,5 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { createShards, groupDeadLettersKey, lookupKey, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import {
+  bookingKey,
+  createShards,
+  groupDeadLettersKey,
+  lookupKey,
+  outcomeStreamKey,
+} from "@calendly-worker/core/redis/keys";
 import { lookupPrefix } from "@calendly-worker/core/store/lookups";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
@@ -16,6 +22,8 @@ import { keysLike } from "../support/whole-redis.ts";
 const CLI = new URL("../../apps/cli/dist/main.js", import.meta.url).pathname;
 const PRIYA = { name: "Priya Nair", email: "Priya.Nair@acme-corp.example" };
 const OTHER = { name: "Lee Park", email: "lee.park@hanbit.example" };
+
+const shard = createShards(1).first;
 
 let server: RedisServer;
 let stack: StackWithCalendly;
@@ -42,6 +50,22 @@ const idsAbout = async ({ id }: Invitee) =>
   (await stack.outcomes.all())
     .filter((event) => event.subject === id && !event.type.startsWith("booking.conflict"))
     .map((event) => event.id);
+
+const openQuarantine = () => createQuarantine({ redis: stack.redis, shards: createShards(1), retentionDays: 90 });
+
+/** Delivers what happened about an invitee as somebody of another id, and so that it cannot be read. */
+async function quarantineOne({ uri, id }: Invitee, otherId: string): Promise<void> {
+  const happening = stack.simulator.account.history().find(({ payload }) => payload["uri"] === uri);
+  const broken = JSON.parse(bodyOf(happening ?? never()));
+  broken.payload.created_at = null;
+  broken.payload.uri = broken.payload.uri.replace(id, otherId);
+  await deliver(stack.ingest.webhookUrl, JSON.stringify(broken));
+}
+
+async function foundBy(email: string): Promise<string[]> {
+  const prefix = lookupPrefix("email", email);
+  return await stack.redis.zrangebylex(lookupKey(shard), `[${prefix}`, `(${prefix}~`);
+}
 
 /** Everything that Redis holds, as text. */
 async function everything(): Promise<string> {
@@ -77,15 +101,11 @@ test("a person is erased from everything that is kept, and nothing of what was k
     answers: [{ question: "Who comes along?", answer: "priya.nair@acme-corp.example" }],
   });
   await stack.deliver(other);
-  const broken = JSON.parse(bodyOf(account.history().find(({ payload }) => payload["uri"] === first.uri) ?? never()));
-  broken.payload.created_at = null;
-  broken.payload.uri = broken.payload.uri.replace(first.id, "BROKEN");
-  await deliver(stack.ingest.webhookUrl, JSON.stringify(broken));
+  await quarantineOne(first, "BROKEN");
   await stack.outcomes.untilThere([`${second.id}.rescheduled`, `${other.id}.confirmed`, `${panel.id}.confirmed`]);
-  const quarantine = createQuarantine({ redis: stack.redis, shards: createShards(1), retentionDays: 90 });
+  const quarantine = openQuarantine();
   expect(await quarantine.count(Date.now())).toBe(1);
   // What a group of consumers has given up, and by what a booking is found.
-  const shard = createShards(1).first;
   await stack.redis.xgroup("CREATE", outcomeStreamKey(shard), "crm", "$");
   const letter = {
     stream_id: "1-0",
@@ -95,9 +115,7 @@ test("a person is erased from everything that is kept, and nothing of what was k
     reason: "Priya is unknown",
   };
   await stack.redis.xadd(groupDeadLettersKey(shard, "crm"), "*", ...Object.entries(letter).flat());
-  const found = async () => await stack.redis.zrangebylex(lookupKey(shard), ...byEmail);
-  const prefix = lookupPrefix("email", PRIYA.email);
-  const byEmail = [`[${prefix}`, `(${prefix}~`] as const;
+  const found = () => foundBy(PRIYA.email);
   expect(await found()).toHaveLength(1);
   expect((await everything()).toLowerCase()).toContain("priya");
 
@@ -134,6 +152,43 @@ test("a person is erased from everything that is kept, and nothing of what was k
   const moved = account.reschedule(unheard.id, "2030-02-21T15:00:00Z");
   await stack.deliver(moved, "invitee.created");
   await stack.outcomes.untilThere([`${anew.id}.confirmed`, `${moved.id}.confirmed`]);
+});
+
+test("whoever has an address that only ends or begins like that of an erased person keeps everything", async () => {
+  const ann = book({ name: "Ann Ode", email: "ann@x.example" }, "15");
+  const strangers = [
+    book({ name: "Jo Ann Bell", email: "joann@x.example" }, "16"),
+    book({ name: "Ann Roe", email: "ann@x.example.org" }, "17"),
+  ] as const;
+  for (const invitee of [ann, ...strangers]) await stack.deliver(invitee);
+  await stack.outcomes.untilThere([ann, ...strangers].map(({ id }) => `${id}.confirmed`));
+  await quarantineOne(strangers[0], "BROKEN-JOANN");
+  await quarantineOne(strangers[1], "BROKEN-ORG");
+  await quarantineOne(ann, "BROKEN-ANN");
+  const kept = async () => {
+    const entries = await stack.redis.xrange(outcomeStreamKey(shard), "-", "+");
+    return {
+      bookings: await Promise.all(strangers.map(({ id }) => stack.redis.hgetall(bookingKey(shard, id)))),
+      outcomes: entries.filter(([, fields]) => strangers.some(({ id }) => fields.includes(id))),
+      lookups: await Promise.all(strangers.map(({ email }) => foundBy(email))),
+    };
+  };
+  const before = await kept();
+  expect(before.outcomes).toHaveLength(2);
+  expect(before.lookups.map((found) => found.length)).toEqual([1, 1]);
+  expect(await openQuarantine().count(Date.now())).toBe(3);
+
+  const { status, stdout } = run(["erase", "--json"], "ann@x.example\n");
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ bookings: 1, outcomes: 1, others: 0, running: 0 });
+
+  expect(await kept()).toEqual(before);
+  const quarantined = (await openQuarantine().list(10)).map(({ body }) => Buffer.from(body).toString());
+  expect(quarantined.map((body) => JSON.parse(body).payload.email).toSorted()).toEqual([
+    "ann@x.example.org",
+    "joann@x.example",
+  ]);
+  expect(await idsAbout(ann)).toEqual([`${ann.id}.erased`]);
 });
 
 /** A booking of somebody else that names a person, who is erased; `meanwhile` is done before that is told again. */

@@ -2,10 +2,7 @@ import { parseInviteeUri } from "../calendly/references.ts";
 
 /** Whether a text, JSON or not, holds an e-mail address (given in lower case). */
 export function mentions(text: string, email: string): boolean {
-  if (text.toLowerCase().includes(email)) return true;
-  // JSON may write any character as \uXXXX.
-  const read = parse(text);
-  return read !== undefined && JSON.stringify(read).toLowerCase().includes(email);
+  return unescaped(text).search(patternOf(email)) >= 0;
 }
 
 /** Id of the invitee that a delivery's JSON is about, where that one has the e-mail address (given in lower case). */
@@ -22,7 +19,7 @@ export function ownerOf(body: unknown, email: string): string | undefined {
 
 /** The same without an e-mail address (given in lower case): dropped from lists, `[erased]` wherever else it stands. */
 export function redact<T>(value: T, email: string): T {
-  const address = new RegExp(email.replaceAll(/[^\w@]/g, "\\$&"), "gi");
+  const address = patternOf(email);
   return JSON.parse(JSON.stringify(value), (_key, part: unknown) => {
     if (Array.isArray(part)) return part.filter((item) => item !== ERASED);
     return typeof part === "string" ? part.replace(address, ERASED) : part;
@@ -30,6 +27,42 @@ export function redact<T>(value: T, email: string): T {
 }
 
 const ERASED = "[erased]";
+
+/** What parts an address from what is before it, as URLs write it: white space, quotes, brackets, and the likes of "=". */
+const WRITTEN_SEPARATOR = "%(?:0[9ad]|2[0-389acf]|3[a-f]|5[b-d]|7[b-d])";
+
+/** RFC 5321, 4.5.3.1.1. Without an end, a long row of dots would be read again for each of them. */
+const LONGEST_NAME = 64;
+
+/**
+ * Finds an e-mail address, in any case and as URLs write it, where it is whole: not the end of a longer name
+ * (`joann@x.example`), nor the beginning of a longer domain (`ann@x.example.org`). A name could hold "=", "/", "*" and
+ * more of what texts and URLs put before an address; nobody's does, and so they are none of the name.
+ */
+function patternOf(email: string): RegExp {
+  // Where no spaces part words, other alphabets stand right beside an address that has none of their letters.
+  const letter = /^[!-~]+$/.test(email) ? "\\p{Script=Latin}" : "\\p{L}";
+  const before = `(?:(?<=${WRITTEN_SEPARATOR})|(?<![${letter}\\p{Nd}_][\\p{M}.+'&-]{0,${LONGEST_NAME}}))`;
+  const behind = `(?!(?:\\.|-+)?[${letter}\\p{Nd}\\p{M}])`;
+  return new RegExp(`${before}${[...email].map(patternOfCharacter).join("")}${behind}`, "giu");
+}
+
+function patternOfCharacter(character: string): string {
+  if (/[a-z\d]/.test(character)) return character;
+  const written = Buffer.from(character).toString("hex").replaceAll(/../g, "%$&");
+  return `(?:${character.replace(/[\^$\\.*+?()[\]{}|/]/, "\\$&")}|${written})`;
+}
+
+/**
+ * JSON may write any character as \uXXXX, and the end of a line as a letter, which would seem to be one of the address
+ * behind it.
+ */
+function unescaped(text: string): string {
+  return text.replaceAll(/\\(?:u([\da-fA-F]{4})|(.))/g, (_all, code: string | undefined, character: string) => {
+    if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16));
+    return "bfnrt".includes(character) ? "\n" : character;
+  });
+}
 
 /** What a text says as JSON; undefined where it is none. */
 export function parse(text: string): unknown {
