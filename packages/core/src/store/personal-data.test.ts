@@ -100,3 +100,8 @@ test("whoever is erased leaves lists of guests, and nobody else does", () => {
   expect(redact(guests, ANN)).toEqual({ guests: [["joann@x.example", "ann@x.example.org"], "2030-01-01T00:00:00Z"] });
   expect(redact({ guests: [["ann@x.example"], "2030-01-01T00:00:00Z"] }, ANN).guests[0]).toEqual([]);
 });
+
+test("a field that is nothing but the address keeps its place beside the time that it is from", () => {
+  const name = ["Ann@x.example", "2030-01-01T00:00:00Z"];
+  expect(redact({ invitee: { name } }, ANN)).toEqual({ invitee: { name: ["[erased]", "2030-01-01T00:00:00Z"] } });
+});

@@ -17,16 +17,21 @@ export function ownerOf(body: unknown, email: string): string | undefined {
   }
 }
 
-/** The same without an e-mail address (given in lower case): dropped from lists, `[erased]` wherever else it stands. */
+/** The same without an e-mail address (given in lower case): dropped from lists of such, else `[erased]` stands for it. */
 export function redact<T>(value: T, email: string): T {
   const address = patternOf(email);
   return JSON.parse(JSON.stringify(value), (_key, part: unknown) => {
-    if (Array.isArray(part)) return part.filter((item) => item !== ERASED);
+    // Any other list may be a value and the time that it is from.
+    if (Array.isArray(part) && part.every(isAddress)) return part.filter((item) => item !== ERASED);
     return typeof part === "string" ? part.replace(address, ERASED) : part;
   });
 }
 
 const ERASED = "[erased]";
+
+function isAddress(item: unknown): boolean {
+  return typeof item === "string" && (item === ERASED || item.includes("@"));
+}
 
 /** What parts an address from what is before it, as URLs write it: white space, quotes, brackets, and the likes of "=". */
 const WRITTEN_SEPARATOR = "%(?:0[9ad]|2[0-389acf]|3[a-f]|5[b-d]|7[b-d])";
