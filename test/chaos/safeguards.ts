@@ -89,7 +89,7 @@ export const SAFEGUARDS: readonly Safeguard[] = [
     test: { file: "test/e2e/worker.crash.test.ts", name: "before its commit reached Redis" },
   },
   {
-    name: "whoever was erased stays erased",
+    name: "a booking of whoever was erased stays erased",
     file: `${CORE}/store/bookings.ts`,
     code: "return at === null ? undefined : Number(at);",
     without: "return at === '' ? Number(at) : undefined;",

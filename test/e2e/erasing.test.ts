@@ -191,6 +191,27 @@ test("whoever has an address that only ends or begins like that of an erased per
   expect(await idsAbout(ann)).toEqual([`${ann.id}.erased`]);
 });
 
+test("who is named in somebody else's booking comes back with its next delivery, until erased again", async () => {
+  const { account } = stack.simulator;
+  const answers = [{ question: "Who comes along?", answer: "zoe@x.example" }];
+  const named = account.book({ ...OTHER, eventType: "intro", start: "2030-02-18T15:00:00Z", answers });
+  await stack.deliver(named);
+  await stack.outcomes.untilThere([`${named.id}.confirmed`]);
+  const erase = () => {
+    const { status, stdout } = run(["erase", "zoe@x.example"]);
+    expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining("run again") });
+  };
+  const isNamed = async () => (await everything()).includes("zoe@x.example");
+  erase();
+  expect(await isNamed()).toBe(false);
+  account.cancel(named.id);
+  await stack.deliver(named, "invitee.canceled");
+  await stack.outcomes.untilThere([`${named.id}.canceled`]);
+  expect(await isNamed()).toBe(true);
+  erase();
+  expect(await isNamed()).toBe(false);
+});
+
 /** A booking of somebody else that names a person, who is erased; `meanwhile` is done before that is told again. */
 async function eraseWhile(day: string, guest: string, meanwhile: (named: Invitee) => Promise<void>): Promise<string[]> {
   const { account } = stack.simulator;

@@ -11,13 +11,14 @@ const MOST_PASSES = 60;
 export function eraseCommand({ open, input, say, note }: CommandPorts): Command {
   return new Command("erase")
     .description(
-      "Erases one person: bookings, outcomes, deliveries in any state. Nothing that is known of them comes back.",
+      "Erases one person: bookings, outcomes, deliveries in any state. No booking of theirs that is known comes back.",
     )
     .argument("[email]", "the person's e-mail address; read from standard input where it is not given")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
-      "\nAn address on the command line stays in the shell's history: `calendly erase < file` does not.",
+      "\nAn address on the command line stays in the shell's history: `calendly erase < file` does not." +
+        "\nBookings of others that name the person do so again with their next delivery: run this again after it.",
     )
     .action(async (given: string | undefined, { json }: { json?: true }) => {
       const email = (given ?? (await text(input))).trim();
@@ -35,7 +36,9 @@ export function eraseCommand({ open, input, say, note }: CommandPorts): Command 
       if (json) return say(JSON.stringify(total));
       const { bookings, outcomes, deliveries, others } = total;
       say(`Erased: ${bookings} bookings, ${outcomes} outcomes, ${deliveries} deliveries.`);
-      if (others > 0) say(`${others} bookings of others named the person and do so no more.`);
+      if (others === 0) return;
+      say(`${others} bookings of others named the person and do so no more.`);
+      say("Calendly still has that: it comes back with their next delivery, until this is run again.");
     });
 }
 

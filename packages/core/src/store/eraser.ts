@@ -36,13 +36,16 @@ export interface Erased {
   readonly outcomes: number;
   /** Jobs, and deliveries that waited or were in quarantine. */
   readonly deliveries: number;
-  /** Bookings of others that named the person, and do so no more. */
+  /** Bookings of others that named the person, and do so no more until Calendly tells of them again. */
   readonly others: number;
   /** Jobs that were running and will end without effect; what they hold is found when this is done again. */
   readonly running: number;
 }
 
-/** Erases whoever has an e-mail address, and sees to it that nothing which was known by then comes back. */
+/**
+ * Erases whoever has an e-mail address, and sees to it that no booking of theirs which was known by then comes back. What
+ * Calendly says of them in bookings of others does, with the next delivery of those.
+ */
 export interface Eraser {
   /** One pass over all that is kept. Repeating it finds what was in flight. */
   erase(email: string): Promise<Erased>;
@@ -174,7 +177,7 @@ export function createEraser(ports: {
     return count;
   }
 
-  /** Bookings of others that name the person, as a guest or in an answer, go on without the name. */
+  /** Bookings of others that name the person, as a guest or in an answer, go on without the address. */
   async function redactOthers(email: string): Promise<number> {
     let count = 0;
     for await (const { id } of allBookings()) {
