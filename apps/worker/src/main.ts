@@ -311,7 +311,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     "reconcile-far": reconcileBand("far"),
     "reconcile-past": reconcileBand("past"),
     "look-after-unfinished": lookAfterUnfinished({ shards, bookings, unfinished }),
-    "expire-expectations": async () => `expired ${await expectations.expire()}`,
+    "expire-expectations": async ({ signal }) => `expired ${await expectations.expire(signal)}`,
     "trim-outcomes": trimOutcomes({
       shards,
       trimmer: createOutcomeTrimmer({ redis, retentionDays, maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE, now }),

@@ -30,8 +30,11 @@ export interface Expectations {
   find(reference: string): Promise<Expectation | undefined>;
   /** A booking with that reference is known. */
   complete(reference: string, bookingId: string): Promise<void>;
-  /** Ends those whose time is over: completed where their booking is known, else expired. Gives how many expired. */
-  expire(): Promise<number>;
+  /**
+   * Ends all whose time is over: completed where their booking is known, else expired. Gives how many expired; what is
+   * left when the signal aborts is ended the next time.
+   */
+  expire(signal: AbortSignal): Promise<number>;
   counts(): Promise<{ readonly waiting: number; readonly completed: number; readonly expired: number }>;
 }
 
@@ -85,6 +88,14 @@ export function createExpectations(ports: {
     return true;
   }
 
+  /** Whether it expired. */
+  async function end(reference: string): Promise<boolean> {
+    // Its booking may have come while whoever was to say so was killed.
+    if (await completeIfBooked(reference)) return false;
+    const expectation = await find(reference);
+    return await settle(reference, "", expectation === undefined ? [] : [expiredOutcome(expectation)]);
+  }
+
   async function find(reference: string): Promise<Expectation | undefined> {
     const fields = await redis.hgetall(expectationKey(shards.of(reference), reference));
     if (fields["state"] === undefined) return undefined;
@@ -118,15 +129,17 @@ export function createExpectations(ports: {
       await settle(reference, bookingId);
     },
 
-    async expire() {
+    async expire(signal) {
       let expired = 0;
       for (const shard of shards.all) {
-        for (const reference of await dueOf(shard)) {
-          // Its booking may have come while whoever was to say so was killed.
-          if (await completeIfBooked(reference)) continue;
-          const expectation = await find(reference);
-          const outcomes = expectation === undefined ? [] : [expiredOutcome(expectation)];
-          if (await settle(reference, "", outcomes)) expired += 1;
+        // Whatever is looked at is due no more, so that each batch has others.
+        for (let isMore = true; isMore; ) {
+          const due = await dueOf(shard);
+          for (const reference of due) {
+            signal.throwIfAborted();
+            if (await end(reference)) expired += 1;
+          }
+          isMore = due.length === BATCH;
         }
       }
       return expired;

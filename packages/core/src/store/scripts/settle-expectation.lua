@@ -14,6 +14,8 @@ if not state then
   return 0
 end
 if state ~= 'waiting' then
+  -- Whoever ends what is due goes on until nothing is.
+  redis.call('ZREM', due, reference)
   -- It came too late, and is worth knowing.
   if booking_id ~= '' then
     redis.call('HSETNX', expectation, 'booking_id', booking_id)
