@@ -66,6 +66,27 @@ async function startClusterOfThree(): Promise<Topology> {
   };
 }
 
+async function startTlsSentinel(): Promise<Topology> {
+  const certificate = lifecycle.own("certificate", createCertificate(), (owned) => owned.remove());
+  trust(certificate);
+  const options = { user, certificate };
+  const primary = lifecycle.own("redis", await startRedisNode(options), (owned) => owned.stop());
+  const { url } = lifecycle.own("sentinels", await startSentinels(primary, options), (owned) => owned.stop());
+  return { url, variables: { REDIS_WAIT_REPLICAS: "1", NODE_EXTRA_CA_CERTS: certificate.ca } };
+}
+
+/** Its certificate is for a name, so that nobody who goes by the IP address gets in. */
+async function startTlsCluster(): Promise<Topology> {
+  const certificate = lifecycle.own("certificate", createCertificate(["DNS:localhost"]), (owned) => owned.remove());
+  trust(certificate);
+  const cluster = await startCluster({ user, certificate }, undefined, "localhost");
+  const { url } = lifecycle.own("cluster", cluster, (owned) => owned.stop());
+  return {
+    url,
+    variables: { CALENDLY_SHARDS: "3", REDIS_WAIT_REPLICAS: "1", NODE_EXTRA_CA_CERTS: certificate.ca },
+  };
+}
+
 /** Has every primary let in whom that line of the ACL says. */
 async function letIn(url: string, acl: string): Promise<void> {
   const { name = "", password = "" } = administratorOf(user) ?? {};
@@ -145,6 +166,8 @@ describeServers(`on each kind of Redis${isInContainers ? " (needs a redis-server
     ["TLS, a user and a password", startTls],
     ["Sentinels, a user and a password", startSentinel],
     ["a cluster of three shards, a user and a password", startClusterOfThree],
+    ["TLS to Sentinels and primary, a user and a password", startTlsSentinel],
+    ["TLS to a cluster by its name, a user and a password", startTlsCluster],
   ])("with %s", (_, start) => {
     test("what is delivered comes out, and whoever has the wrong password is told so", async () => {
       const topology = await start();

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { type RedisOptions, type RedisServer, startRedisNode } from "./redis-node.ts";
 
-/** Files of a server's key and certificate for the loopback address, and of the authority that nobody trusts yet. */
+/** Files of a server's key and certificate, and of the authority that nobody trusts yet. */
 export interface Certificate {
   readonly key: string;
   readonly cert: string;
@@ -16,7 +16,8 @@ export interface Certificate {
 const LOCAL = new URL("../../.local/", import.meta.url).pathname;
 const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"];
 
-export function createCertificate(): Certificate {
+/** For the loopback address and its name, or for those that are given as in `subjectAltName`. */
+export function createCertificate(names: readonly string[] = ["IP:127.0.0.1", "DNS:localhost"]): Certificate {
   const dir = join(LOCAL, `tls-${randomUUID().slice(0, 8)}`);
   mkdirSync(dir, { recursive: true });
   const file = (name: string) => join(dir, name);
@@ -26,7 +27,7 @@ export function createCertificate(): Certificate {
   ];
   openssl("req", "-x509", ...KEY, "-keyout", caKey, "-out", ca, "-days", "2", "-subj", "/CN=an authority of the tests");
   openssl("req", ...KEY, "-keyout", key, "-out", request, "-subj", "/CN=a Redis of the tests");
-  writeFileSync(file("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+  writeFileSync(file("names"), `subjectAltName=${names.join()}\n`);
   const signed = ["-CA", ca, "-CAkey", caKey, "-CAcreateserial", "-extfile", file("names"), "-days", "2"];
   openssl("x509", "-req", "-in", request, "-out", cert, ...signed);
   return { key, cert, ca, remove: () => rmSync(dir, { recursive: true, force: true }) };

@@ -23,11 +23,13 @@ export interface Cluster {
 const PRIMARIES = 3;
 const SLOTS = 16_384;
 const FAIL_OVER_MS = 1_000;
+const CALLED_LOCALHOST = ["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"];
 
-/** `failOverMs`: how long a primary may be away before its replica takes over. */
+/** `failOverMs`: how long a primary may be away before its replica takes over. `host`: what its nodes call themselves. */
 export async function startCluster(
   { settings = [], ...options }: RedisOptions = {},
   failOverMs = FAIL_OVER_MS,
+  host: "127.0.0.1" | "localhost" = "127.0.0.1",
 ): Promise<Cluster> {
   const ports = await Promise.all(Array.from({ length: 2 * PRIMARIES }, freePort));
   const started = await Promise.allSettled(
@@ -40,6 +42,7 @@ export async function startCluster(
         String(FAIL_OVER_MS),
         "--cluster-port",
         String(bus),
+        ...(host === "localhost" ? CALLED_LOCALHOST : []),
       ];
       return startRedisNode({ ...options, settings: [...settings, ...ofCluster] });
     }),
@@ -54,7 +57,12 @@ export async function startCluster(
     throw failed.reason;
   }
   const { name: username, password } = administratorOf(options.user) ?? {};
-  const asAdministrator = { host: "127.0.0.1", ...(password !== undefined && { username, password }) };
+  const isTls = options.certificate !== undefined;
+  const asAdministrator = {
+    host,
+    ...(password !== undefined && { username, password }),
+    ...(isTls && { tls: {} }),
+  };
   const nodes = servers.map(({ port }) => new Redis({ ...asAdministrator, port }));
   try {
     const [first] = nodes;
@@ -88,6 +96,9 @@ export async function startCluster(
       await until("each primary has a replica", hasReplica, { deadlineMs: 20_000 });
       const isOk = async () => /cluster_state:ok/.test(String(await node.cluster("INFO")));
       await until("the cluster is well", isOk, { deadlineMs: 20_000 });
+      // They say "?" of one whose name they have not heard yet.
+      const knowsNames = async () => !JSON.stringify(await node.cluster("SLOTS")).includes('"?"');
+      await until("the nodes know each other's names", knowsNames, { deadlineMs: 20_000 });
     }
     // They get to know each other sooner while they are impatient. It is forgotten by a restart.
     const bePatient = async (node: Redis) => await node.config("SET", "cluster-node-timeout", String(failOverMs));
@@ -107,7 +118,7 @@ export async function startCluster(
         }
       },
     }));
-    const url = `redis-cluster://${credentialsOf(options.user)}${servers.map(({ port }) => `127.0.0.1:${port}`).join()}`;
+    const url = `redis${isTls ? "s" : ""}-cluster://${credentialsOf(options.user)}${servers.map(({ port }) => `${host}:${port}`).join()}`;
     disconnect(await connectRedis(url));
     return { url, primaries, stop };
   } catch (error) {

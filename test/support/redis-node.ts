@@ -113,9 +113,22 @@ export function administratorOf(user: RedisUser | undefined): RedisUser | undefi
   return user && { name: "default", password: `among-${user.password}` };
 }
 
-function speakingTls(port: number, { key, cert, ca }: Certificate): string[] {
-  const files = ["--tls-key-file", key, "--tls-cert-file", cert, "--tls-ca-cert-file", ca, "--tls-auth-clients", "no"];
-  return ["--tls-port", String(port), "--port", "0", "--tls-replication", "yes", "--tls-cluster", "yes", ...files];
+function speakingTls(port: number, certificate: Certificate): string[] {
+  const settings = tlsSettings(port, certificate).flatMap(([name, value]) => [`--${name}`, value]);
+  return [...settings, "--tls-cluster", "yes"];
+}
+
+/** Of a server, or a Sentinel, that speaks nothing but TLS, with others of its kind too. */
+export function tlsSettings(port: number, { key, cert, ca }: Certificate): [name: string, value: string][] {
+  return [
+    ["tls-port", String(port)],
+    ["port", "0"],
+    ["tls-replication", "yes"],
+    ["tls-key-file", key],
+    ["tls-cert-file", cert],
+    ["tls-ca-cert-file", ca],
+    ["tls-auth-clients", "no"],
+  ];
 }
 
 interface Launched {

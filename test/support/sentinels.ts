@@ -11,10 +11,11 @@ import {
   type RedisOptions,
   type RedisServer,
   startRedisNode,
+  tlsSettings,
 } from "./redis-node.ts";
 import { until } from "./until.ts";
 
-/** Three Sentinels, and a replica that they make the primary when the first one is gone. */
+/** Three Sentinels, and a replica that they make the primary when the first one is gone; all with TLS where that has it. */
 export interface Sentinels {
   /** As REDIS_URL. */
   readonly url: string;
@@ -37,10 +38,14 @@ export async function startSentinels(
   const dir = join(LOCAL, `sentinels-${primary.port}`);
   mkdirSync(dir, { recursive: true });
   const ports = [await freePort(), await freePort(), await freePort()];
-  const administrator = administratorOf(options.user);
+  const { user, certificate } = options;
+  const administrator = administratorOf(user);
+  const scheme = certificate === undefined ? "redis" : "rediss";
+  const speaking = (port: number) =>
+    certificate === undefined ? [["port", String(port)]] : tlsSettings(port, certificate);
   const children = ports.map((port) => {
     const lines = [
-      `port ${port}`,
+      ...speaking(port).map((setting) => setting.join(" ")),
       "bind 127.0.0.1",
       `sentinel monitor ${NAME} 127.0.0.1 ${primary.port} 2`,
       ...(administrator === undefined ? [] : [`sentinel auth-pass ${NAME} ${administrator.password}`]),
@@ -64,8 +69,8 @@ export async function startSentinels(
   }
 
   try {
-    const url = `redis-sentinel://${credentialsOf(options.user)}${ports.map((port) => `127.0.0.1:${port}`).join()}/${NAME}`;
-    for (const port of ports) await untilComplete(port);
+    const url = `${scheme}-sentinel://${credentialsOf(user)}${ports.map((port) => `127.0.0.1:${port}`).join()}/${NAME}`;
+    for (const port of ports) await untilComplete(`${scheme}://127.0.0.1:${port}`);
     const connection = await connectRedis(primary.url);
     await until("the replica has all", async () => /slave0:.*state=online/.test(await connection.info("replication")));
     disconnect(connection);
@@ -82,10 +87,8 @@ function startSentinel(program: string, file: string, lines: readonly string[]):
 }
 
 /** It knows the replica and the two others. */
-async function untilComplete(port: number): Promise<void> {
-  const sentinel = await until("the Sentinel answers", () =>
-    connectRedis(`redis://127.0.0.1:${port}`).catch(() => undefined),
-  );
+async function untilComplete(url: string): Promise<void> {
+  const sentinel = await until("the Sentinel answers", () => connectRedis(url).catch(() => undefined));
   try {
     const isComplete = async () => /slaves=1,sentinels=3/.test(await sentinel.info("sentinel"));
     await until("the Sentinels know each other", isComplete, { deadlineMs: 30_000, everyMs: 100 });

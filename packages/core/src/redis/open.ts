@@ -46,7 +46,8 @@ export function openRedis(url: string, ofCommands: Options = {}): Redis {
       return new Single({
         ...options,
         ...accessTo(address),
-        ...(address.isTls && { enableTLSForSentinelMode: true }),
+        // The first is for the primary, the second for the Sentinels.
+        ...(address.isTls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
         sentinels: [...address.hosts],
         name: address.name,
         db: address.db,
@@ -62,6 +63,7 @@ export function openRedis(url: string, ofCommands: Options = {}): Redis {
         clusterRetryStrategy: RECONNECTING.retryStrategy,
         slotsRefreshTimeout: SLOTS_TIMEOUT_MS,
         slotsRefreshInterval: SLOTS_INTERVAL_MS,
+        ...(address.isTls && { dnsLookup: keepName }),
       };
       return new Cluster([...address.hosts], clusterOptions);
     }
@@ -71,6 +73,11 @@ export function openRedis(url: string, ofCommands: Options = {}): Redis {
 /** Which node has which key: how long an answer to that may take, and how often it is asked without a reason. */
 const SLOTS_TIMEOUT_MS = 2_000;
 const SLOTS_INTERVAL_MS = 10_000;
+
+/** A name whose IP address takes its place is no longer there for the certificate to be compared with. */
+function keepName(host: string, done: (error: null, host: string) => void): void {
+  done(null, host);
+}
 
 function accessTo({ username, password, isTls }: Exclude<RedisAddress, { kind: "single" }>): Options {
   return {
