@@ -68,6 +68,12 @@ describeWith("chromium", "in a browser", () => {
     });
   });
 
+  test("what was used once is told with its day", async () => {
+    const { body } = await createApiClient(face, OPS)("GET", "/ops");
+    expect(body).toMatch(/<td>last used <time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d<\/time> UTC<\/td>/);
+    expect(body).toMatch(/Newest outcomes.*<th scope="row"><time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d<\/time><\/th>/s);
+  });
+
   test("what a page complains of is heard", async () => {
     const seen = await visit(browser, `${face}/ops`, LOOKS[0] as (typeof LOOKS)[number], OPS);
     await seen.page.evaluate(`document.head.append(Object.assign(document.createElement("script"), { textContent: "1" }));

@@ -22,7 +22,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 th, td { text-align: left; padding: 0.25rem 0.8rem 0.25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; font-weight: 400; }
 thead th { color: var(--faint); font-size: 0.82rem; } tbody tr:last-child > * { border-bottom: 0; }
 code { font: 0.86em ui-monospace, monospace; overflow-wrap: anywhere; } ul { margin: 0.3rem 0; padding-left: 1.1rem; } li { margin: 0.2rem 0; overflow-wrap: anywhere; }
-.good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; } .absent, time { color: var(--faint); }
+.good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; } .absent, .notices time { color: var(--faint); } time { white-space: nowrap; }
 figure { margin: 0; } svg { display: block; width: 100%; height: auto; max-height: 15rem; } svg text { fill: var(--faint); font-size: 11px; }
 rect.accepted, .key.accepted { fill: var(--in); background: var(--in); } rect.published, .key.published { fill: var(--out); background: var(--out); }
 .axis { stroke: var(--line); } .key { display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; margin-left: 0.6rem; } .key:first-child { margin-left: 0; }

@@ -25,7 +25,7 @@ export function renderOverview(overview: Overview): string {
 <button type="button" id="pause" aria-pressed="false" hidden>Stop refreshing</button>
 </header>
 <main id="overview">
-<p class="status ${health.status}">${STATUS[health.status]} <small>as of ${time(at)} UTC</small></p>
+<p class="status ${health.status}">${STATUS[health.status]} <small>as of ${moment(at)} UTC</small></p>
 ${health.reasons.length === 0 ? undefined : reasons(overview)}
 ${section("flow", "The last hour", overview.flow, (flow) => flowChart(flow))}
 <div class="columns">
@@ -114,13 +114,13 @@ function keys({ tokens, signingKeys, lastDeliveryAt, advice }: ShownCredentials)
     ...tokens.map(({ slot, state, used }) => [`${slot} token`, badge(state, state === "active"), `${used} requests`]),
     ...signingKeys.map(({ slot, verified, lastUsedAt }) => [
       `${slot} signing key`,
-      lastUsedAt === undefined ? "never used" : `last used ${time(lastUsedAt)}`,
+      lastUsedAt === undefined ? "never used" : html`last used ${moment(lastUsedAt)} UTC`,
       `${verified} deliveries`,
     ]),
   ];
   const said = advice.map(({ message }) => html`<li>${message}</li>`);
   return html`${table("Tokens and signing keys", ["key", "state", "use"], rows)}
-<p>Last verified delivery: ${lastDeliveryAt === null ? "none yet" : `${lastDeliveryAt.slice(0, 19).replace("T", " ")} UTC`}.</p>
+<p>Last verified delivery: ${lastDeliveryAt === null ? "none yet" : html`${moment(Date.parse(lastDeliveryAt))} UTC`}.</p>
 ${advice.length === 0 ? undefined : html`<h3>Advice</h3><ul>${said}</ul><p><code>pnpm calendly tokens status</code></p>`}`;
 }
 
@@ -144,7 +144,7 @@ ${problems.length === 0 ? undefined : html`<ul>${problems}</ul><p><code>pnpm cal
 
 function outcomeTable(outcomes: NonNullable<Overview["outcomes"]>): Html {
   const rows = outcomes.map(({ type, subject, publishedAt }) => [
-    time(publishedAt),
+    moment(publishedAt),
     type,
     html`<a href="/api/bookings/${encodeURIComponent(subject)}">${subject.slice(0, 8)}</a>`,
   ]);
@@ -190,8 +190,9 @@ function badge(text: string, isWell: boolean): Html {
   return isWell ? html`<span class="good">${text}</span>` : html`<strong class="bad">${text}</strong>`;
 }
 
-function time(ms: number): string {
-  return new Date(ms).toISOString().slice(11, 19);
+/** With its day: what is long ago is not to look like today. */
+function moment(ms: number): Html {
+  return html`<time>${new Date(ms).toISOString().slice(0, 19).replace("T", " ")}</time>`;
 }
 
 /** A time span in the largest unit that leaves a number worth reading. */
