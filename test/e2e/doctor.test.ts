@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { disconnect } from "@calendly-worker/core/redis/connect";
+import { deploymentKey } from "@calendly-worker/core/redis/keys";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
@@ -151,6 +152,33 @@ function withSubscription(change: Partial<Subscription>): Variables {
   undo.push(() => Object.assign(subscription, before));
   return {};
 }
+
+test("whoever only looks at an empty Redis settles nothing of the installation that begins with it", async () => {
+  const empty = await onAnotherRedis();
+  const url = String(empty["REDIS_URL"]);
+  const redis = await connectRedis(url);
+  undo.push(() => disconnect(redis));
+  const { findings } = await examine(empty);
+  expect(findings).toContainEqual({
+    check: "installation",
+    status: "warning",
+    message: expect.stringContaining("Nothing has been started with this Redis yet"),
+    advice: expect.stringContaining("CALENDLY_SHARDS"),
+  });
+  expect(await runCommand(["webhooks", "list"], { ...sound(), ...empty })).toMatchObject({ status: 0 });
+  expect(Object.keys(await redis.hgetall(deploymentKey))).toEqual(["fingerprint_key"]);
+
+  const from = Date.now();
+  const three = { CALENDLY_SHARDS: "3" };
+  const [first, other] = [await startIngest(url, three), startWorker(url, three)];
+  undo.push(() => Promise.all([first.end(), other.end()]));
+  await Promise.all([first.untilLogged("ready for deliveries"), other.untilLogged("taking jobs")]);
+  const { shards, began_at } = await redis.hgetall(deploymentKey);
+  expect(shards).toBe("3");
+  expect(Number(began_at)).toBeGreaterThanOrEqual(from);
+  const { findings: then } = await examine({ ...empty, ...three });
+  expect(then.map(({ check }) => check)).not.toContain("installation");
+});
 
 interface Broken {
   readonly what: string;

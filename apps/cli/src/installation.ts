@@ -9,7 +9,7 @@ import { createJobSearch } from "@calendly-worker/core/queues/job-search";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { connectWorker, disconnect, type Redis, reach } from "@calendly-worker/core/redis/connect";
-import { checkDeployment } from "@calendly-worker/core/redis/deployment";
+import { compareShards } from "@calendly-worker/core/redis/deployment";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { checkTopology } from "@calendly-worker/core/redis/safety";
 import { createApiGate } from "@calendly-worker/core/store/api-gate";
@@ -61,7 +61,7 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
   const redis = lifecycle.own("redis", connectWorker(config.REDIS_URL, log), disconnect);
   await reach(redis, CONNECT_DEADLINE_MS);
   await checkTopology(redis);
-  await checkDeployment(redis, shards);
+  await compareShards(redis, shards);
 
   const bookings = createBookingStore({
     redis,

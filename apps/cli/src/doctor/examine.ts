@@ -3,7 +3,7 @@ import { RefusalError } from "@calendly-worker/core/config/refusal";
 import type { CommandPorts, Installation } from "../installation.ts";
 import { type Finding, fault, ok, PATIENCE_MS } from "./finding.ts";
 import { lookAtCalendly, lookAtCalendlysClock } from "./look-at-calendly.ts";
-import { lookAtProcesses, lookAtQueues, lookAtRedis } from "./look-at-installation.ts";
+import { lookAtDeployment, lookAtProcesses, lookAtQueues, lookAtRedis } from "./look-at-installation.ts";
 import { lookAtAccess, lookAtKeys, lookAtPublicAddress, lookAtTimeZones } from "./look-at-settings.ts";
 
 /** Looks at everything that an installation needs. Never rejects: what cannot be looked at is a finding. */
@@ -29,6 +29,7 @@ export async function examine({ settings, open }: Pick<CommandPorts, "settings" 
   }
   const found = await Promise.all([
     within("redis", lookAtRedis(installation)),
+    within("installation", lookAtDeployment(installation)),
     within("processes", lookAtProcesses(installation)),
     within("queues", lookAtQueues(installation)),
     within("calendly's clock", lookAtCalendlysClock(installation)),

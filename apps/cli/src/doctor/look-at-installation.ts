@@ -1,5 +1,6 @@
 import { RefusalError } from "@calendly-worker/core/config/refusal";
 import { createQueueOperations } from "@calendly-worker/core/queues/operations";
+import { readDeploymentId } from "@calendly-worker/core/redis/deployment";
 import { checkRedisSafety } from "@calendly-worker/core/redis/safety";
 import { liveInstances } from "@calendly-worker/core/store/instances";
 import type { Installation } from "../installation.ts";
@@ -18,6 +19,13 @@ export async function lookAtRedis({ config, redis }: Installation): Promise<Find
   const skewMs = Math.abs(Date.now() - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
   findings.push(judgeSkew("redis' clock", "Redis", skewMs));
   return findings;
+}
+
+/** Nothing where somebody has begun: the number of shards was compared when Redis was opened. */
+export async function lookAtDeployment({ config, redis }: Installation): Promise<Finding[]> {
+  if ((await readDeploymentId(redis)) !== undefined) return [];
+  const message = `Nothing has been started with this Redis yet. The first start fixes its CALENDLY_SHARDS for good, which is ${config.CALENDLY_SHARDS} here.`;
+  return [warning("installation", message, "Decide on CALENDLY_SHARDS, and start the apps; or correct REDIS_URL.")];
 }
 
 export async function lookAtProcesses({
