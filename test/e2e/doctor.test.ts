@@ -153,6 +153,42 @@ function withSubscription(change: Partial<Subscription>): Variables {
   return {};
 }
 
+/** From now on, to the end of the test. */
+function answerAfter(apiLatencyMs: number): void {
+  simulator.setFaults({ apiLatencyMs });
+  undo.push(() => simulator.setFaults({ apiLatencyMs: 0 }));
+}
+
+/** Two tokens and all of Calendly's questions that there can be. */
+function withMuchToAsk(): Variables {
+  const second = "a-second-one-not-a-secret";
+  simulator.setToken(second);
+  const uris = ["intro", "panel", "webinar", "sales-call"].map(
+    (slug) => simulator.account.updateEventType(slug, {}).uri,
+  );
+  return { CALENDLY_API_TOKEN_SECONDARY: second, CALENDLY_EVENT_TYPES: uris.join() };
+}
+
+test("a sound set-up is found sound where Calendly is slow", async () => {
+  answerAfter(400);
+  const { status, findings } = await examine(withMuchToAsk());
+  expect(findings.filter((finding) => finding.status !== "ok")).toEqual([]);
+  expect(status).toBe(0);
+  expect(findings.filter(({ check }) => check === "token")).toHaveLength(2);
+});
+
+test("where Calendly is too slow for all questions, what it did answer is told", async () => {
+  answerAfter(1_200);
+  const { status, findings, faults } = await examine(withMuchToAsk());
+  expect(status).toBe(1);
+  expect(faults).toEqual([
+    expect.objectContaining({ check: "organization", message: "There was no answer within 4.5 s." }),
+  ]);
+  for (const check of ["rate limit", "token", "event types"]) {
+    expect(findings).toContainEqual(expect.objectContaining({ check, status: "ok" }));
+  }
+});
+
 test("whoever only looks at an empty Redis settles nothing of the installation that begins with it", async () => {
   const empty = await onAnotherRedis();
   const url = String(empty["REDIS_URL"]);

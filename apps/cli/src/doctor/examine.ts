@@ -1,7 +1,7 @@
 import { type Config, ConfigError } from "@calendly-worker/core/config/load";
 import { RefusalError } from "@calendly-worker/core/config/refusal";
 import type { CommandPorts, Installation } from "../installation.ts";
-import { type Finding, fault, ok, PATIENCE_MS } from "./finding.ts";
+import { type Finding, fault, ok, PATIENCE_MS, type Within } from "./finding.ts";
 import { lookAtCalendly, lookAtCalendlysClock } from "./look-at-calendly.ts";
 import { lookAtDeployment, lookAtProcesses, lookAtQueues, lookAtRedis } from "./look-at-installation.ts";
 import { lookAtAccess, lookAtKeys, lookAtPublicAddress, lookAtTimeZones } from "./look-at-settings.ts";
@@ -27,31 +27,37 @@ export async function examine({ settings, open }: Pick<CommandPorts, "settings" 
   } catch (error) {
     return [...local, unreachable(error)];
   }
+  const within = createWithin();
   const found = await Promise.all([
     within("redis", lookAtRedis(installation)),
     within("installation", lookAtDeployment(installation)),
     within("processes", lookAtProcesses(installation)),
     within("queues", lookAtQueues(installation)),
     within("calendly's clock", lookAtCalendlysClock(installation)),
-    within("calendly", lookAtCalendly(installation)),
+    lookAtCalendly(installation, within),
     within("public address", lookAtPublicAddress(config)),
   ]);
   return [...local, ...found.flat()];
 }
 
-async function within(check: string, looking: Promise<Finding[]>): Promise<Finding[]> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Finding[]>((resolve) => {
-    const message = `There was no answer within ${PATIENCE_MS / 1_000} s.`;
-    timer = setTimeout(
-      () => resolve([fault(check, message, "Look whether it is overloaded or unreachable.")]),
-      PATIENCE_MS,
-    );
-  });
-  const failed = (error: unknown) => [
-    fault(check, error instanceof Error ? error.message : String(error), "See the message."),
-  ];
-  return await Promise.race([looking.catch(failed), late]).finally(() => clearTimeout(timer));
+/** For looks that begin from now on: all of them end when the same time is up. */
+function createWithin(): Within {
+  const end = performance.now() + PATIENCE_MS;
+  return async (check, looking, what) => {
+    const say = (message: string, advice: string) => [
+      fault(check, what === undefined ? message : `${what}: ${message}`, advice),
+    ];
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<Finding[]>((resolve) => {
+      const unanswered = say(
+        `There was no answer within ${PATIENCE_MS / 1_000} s.`,
+        "Look whether it is overloaded or unreachable.",
+      );
+      timer = setTimeout(() => resolve(unanswered), Math.max(0, end - performance.now()));
+    });
+    const failed = (error: unknown) => say(error instanceof Error ? error.message : String(error), "See the message.");
+    return await Promise.race([looking.catch(failed), late]).finally(() => clearTimeout(timer));
+  };
 }
 
 function unreachable(error: unknown): Finding {

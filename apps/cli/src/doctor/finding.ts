@@ -6,7 +6,13 @@ export interface Finding {
   readonly advice?: string;
 }
 
-/** For one look. */
+/**
+ * What a look finds, or a fault that says that it had no answer in time, or why it failed; never rejects. `what` is named
+ * by that fault, where several looks have one check.
+ */
+export type Within = (check: string, looking: Promise<Finding[]>, what?: string) => Promise<Finding[]>;
+
+/** For all looks together, which are taken side by side. */
 export const PATIENCE_MS = 4_500;
 const MOST_SKEW_MS = 30_000;
 

@@ -13,7 +13,7 @@ import type { Config } from "@calendly-worker/core/config/load";
 import { webhookUrlOf } from "@calendly-worker/core/config/webhook-url";
 import { readApiBudget } from "@calendly-worker/core/store/api-budget";
 import type { Installation } from "../installation.ts";
-import { type Finding, fault, judgeSkew, ok, PATIENCE_MS, warning } from "./finding.ts";
+import { type Finding, fault, judgeSkew, ok, PATIENCE_MS, type Within, warning } from "./finding.ts";
 
 export async function lookAtCalendlysClock({ config }: Installation): Promise<Finding[]> {
   const check = "calendly's clock";
@@ -32,32 +32,38 @@ export async function lookAtCalendlysClock({ config }: Installation): Promise<Fi
   }
 }
 
-export async function lookAtCalendly(installation: Installation): Promise<Finding[]> {
+/** Each question has an end of its own, so that what was answered is told although something else was not. */
+export async function lookAtCalendly(installation: Installation, within: Within): Promise<Finding[]> {
   const { config, redis } = installation;
   if (config.CALENDLY_API_TOKEN === undefined) {
     return [fault("token", "CALENDLY_API_TOKEN is not set.", "Make a personal access token in Calendly's web pages.")];
   }
   const { client, gate } = await installation.openCalendly({ patienceMs: 0 });
-  const budget = await readApiBudget(redis, Date.now());
-  const findings = [
-    budget.isUsedUp
-      ? warning(
-          "rate limit",
-          "The budget of requests is used up for now.",
-          "Wait a minute. If it is so often, compare less often (CALENDLY_RECONCILE_…).",
-        )
-      : ok("rate limit", "There is budget left."),
-  ];
-  for (const token of gate.tokens) findings.push(...(await lookAtToken(client, token)));
+  // Before anything is asked, which takes of it.
+  const budget = await within("rate limit", lookAtBudget(redis));
+  const looked = gate.tokens.map((token) => within("token", lookAtToken(client, token), nameOf(token)));
+  const findings = [...budget, ...(await Promise.all(looked)).flat()];
   if (findings.some(({ check, status }) => check === "token" && status === "fault")) return findings;
-  const tried = await Promise.all([lookAtOwner(installation, client), lookAtEventTypes(config, client)]);
+  const tried = await Promise.all([
+    within("organization", lookAtOwner(installation, client)),
+    lookAtEventTypes(config, client, within),
+  ]);
   return [...findings, ...tried.flat()];
 }
+
+async function lookAtBudget(redis: Installation["redis"]): Promise<Finding[]> {
+  const { isUsedUp } = await readApiBudget(redis, Date.now());
+  if (!isUsedUp) return [ok("rate limit", "There is budget left.")];
+  const advice = "Wait a minute. If it is so often, compare less often (CALENDLY_RECONCILE_…).";
+  return [warning("rate limit", "The budget of requests is used up for now.", advice)];
+}
+
+const nameOf = ({ slot }: ApiToken) => `CALENDLY_API_TOKEN${slot === "secondary" ? "_SECONDARY" : ""}`;
 
 type Client = Awaited<ReturnType<Installation["openCalendly"]>>["client"];
 
 async function lookAtToken(client: Client, token: ApiToken): Promise<Finding[]> {
-  const name = `CALENDLY_API_TOKEN${token.slot === "secondary" ? "_SECONDARY" : ""}`;
+  const name = nameOf(token);
   try {
     const user = await client.currentUser({ token });
     const lacking = await lackingScopes(client, { token, user, priority: "live", now: Date.now() });
@@ -77,10 +83,9 @@ async function lookAtOwner({ config, subscriptions }: Installation, client: Clie
   const url = webhookUrlOf(config);
   try {
     const owner = await findOwner(client, { organization, scope });
-    const own = url === undefined ? [] : await findOwn(client, owner, url);
     const findings = [ok("organization", `The token may look at the ${scope}'s subscriptions.`)];
     if (url === undefined) return findings;
-    const foreign = await findForeign(client, owner, url);
+    const [own, foreign] = await Promise.all([findOwn(client, owner, url), findForeign(client, owner, url)]);
     const events = eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS);
     // A rotation needs two of them for a while: whoever deleted one now would take what it rests on.
     const isRotating = (await subscriptions.rotation()) !== undefined;
@@ -115,28 +120,29 @@ const SUBSCRIPTION_ADVICE = {
   stray: "`calendly webhooks delete` deletes it.",
 } as const;
 
-async function lookAtEventTypes({ CALENDLY_EVENT_TYPES: wanted }: Config, client: Client): Promise<Finding[]> {
+async function lookAtEventTypes(
+  { CALENDLY_EVENT_TYPES: wanted }: Config,
+  client: Client,
+  within: Within,
+): Promise<Finding[]> {
   if (wanted === undefined) return [ok("event types", "All event types are handled.")];
-  const findings: Finding[] = [];
-  for (const name of wanted) {
-    const uri = name.includes("/") ? name : `https://api.calendly.com/event_types/${name}`;
-    const advice = "Correct CALENDLY_EVENT_TYPES, or switch the event type on in Calendly.";
-    try {
-      const { active, deleted_at } = await client.eventType(uri);
-      if (deleted_at || active === false) {
-        findings.push(fault("event types", `${name} is ${deleted_at ? "deleted" : "not active"} at Calendly.`, advice));
-      }
-    } catch (error) {
-      if (!(error instanceof CalendlyError)) throw error;
-      if (error.code === "insufficient_scope") continue;
-      findings.push(
-        fault(
-          "event types",
-          `${name}: ${error.code === "not_found" ? "Calendly does not know it" : error.message}.`,
-          advice,
-        ),
-      );
-    }
-  }
+  const looked = wanted.map((name) => within("event types", lookAtEventType(name, client), name));
+  const findings = (await Promise.all(looked)).flat();
   return findings.length > 0 ? findings : [ok("event types", `All ${wanted.length} are active.`)];
+}
+
+/** What is wrong with one. */
+async function lookAtEventType(name: string, client: Client): Promise<Finding[]> {
+  const uri = name.includes("/") ? name : `https://api.calendly.com/event_types/${name}`;
+  const advice = "Correct CALENDLY_EVENT_TYPES, or switch the event type on in Calendly.";
+  try {
+    const { active, deleted_at } = await client.eventType(uri);
+    if (!deleted_at && active !== false) return [];
+    return [fault("event types", `${name} is ${deleted_at ? "deleted" : "not active"} at Calendly.`, advice)];
+  } catch (error) {
+    if (!(error instanceof CalendlyError)) throw error;
+    if (error.code === "insufficient_scope") return [];
+    const why = error.code === "not_found" ? "Calendly does not know it" : error.message;
+    return [fault("event types", `${name}: ${why}.`, advice)];
+  }
 }
