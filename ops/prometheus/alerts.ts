@@ -162,7 +162,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: "CalendlyDeliveriesLate",
     severity: "ticket",
-    because: "Late bookings and cancellations are asked for at Calendly's API; late no-shows and routing forms wait in the quarantine.",
+    because:
+      "Late bookings and cancellations are asked for at Calendly's API; late no-shows and routing forms wait in the quarantine.",
     summary: "Genuine deliveries come outside the accepted window of time: a clock is wrong, or a delivery took long",
     expr: ({ window }) =>
       `sum(increase(calendly_late_deliveries_total[${window(15 * MINUTE)}])) > 3 or sum(increase(calendly_signature_failures_total{reason="timestamp_outside_window"}[${window(15 * MINUTE)}])) > 3`,
