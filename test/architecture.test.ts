@@ -6,7 +6,6 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   bullmq: /^packages\/core\/src\/queues\//,
   ioredis: /^packages\/core\/src\/redis\//,
   express: /^apps\/[^/]+\/src\//,
-  "raw-body": /^apps\/ingest\/src\//,
   pino: /^packages\/core\/src\/telemetry\//,
   "cluster-key-slot": /^packages\/core\/src\/redis\//,
   zod: /^packages\/core\/src\/(bookings|calendly|config|http-api|queues|outcomes)\//,

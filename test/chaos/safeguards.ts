@@ -54,6 +54,13 @@ export const SAFEGUARDS: readonly Safeguard[] = [
     test: { file: "test/e2e/ingest.connections.test.ts", name: "whoever holds thousands of connections" },
   },
   {
+    name: "bodies that do not end are given up",
+    file: "apps/ingest/src/read-body.ts",
+    code: "if (heldBytes > MOST_UNFINISHED_BYTES) makeRoom();",
+    without: "if (heldBytes > MOST_UNFINISHED_BYTES * 99) makeRoom();",
+    test: { file: "test/e2e/ingest.connections.test.ts", name: "whoever sends hundreds of large bodies" },
+  },
+  {
     name: "deduplication",
     file: `${CORE}/store/scripts/add-job.lua`,
     code: "if not redis.call('SET', deduplication, id, 'NX', 'PX', remembered_ms) then",

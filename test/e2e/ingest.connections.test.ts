@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { listen, MOST_CONNECTIONS } from "@calendly-worker/core/lifecycle/http-server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
@@ -40,6 +41,8 @@ function open(ingest: Ingest) {
   return {
     connected: once(socket, "connect"),
     write: (bytes: string | Buffer) => socket.write(bytes),
+    /** Resolves when the system has taken them, or the connection is gone. */
+    send: (bytes: string | Buffer) => new Promise<void>((resolve) => void socket.write(bytes, () => resolve())),
     received: () => received,
     isClosed: () => closed,
   };
@@ -156,6 +159,71 @@ test.each([
     expect(left).toBeGreaterThan(MOST_CONNECTIONS - 30);
   },
 );
+
+const MB = 1_048_576;
+
+function memoryMb(pid: number, field: "VmRSS" | "VmHWM"): number {
+  const [, kb] = new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Number(kb) / 1_024;
+}
+
+const started: Ingest[] = [];
+afterEach(async () => {
+  for (const ingest of started.splice(0)) await ingest.end("SIGKILL");
+});
+async function startOne(): Promise<Ingest> {
+  const ingest = await startIngest(server.url);
+  started.push(ingest);
+  await ingest.untilLogged("ready for deliveries");
+  return ingest;
+}
+
+test("whoever sends hundreds of large bodies but for their last byte neither fills the memory nor keeps a delivery out", async () => {
+  const ingest = await startOne();
+  const beginning = Buffer.concat([
+    Buffer.from(`POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: ${MB}\r\n\r\n`),
+    Buffer.alloc(MB - 1, "x"),
+  ]);
+  const before = memoryMb(ingest.pid, "VmRSS");
+  const strangers: ReturnType<typeof open>[] = [];
+  for (let count = 0; count < 400; count++) {
+    const genuine = count % 20 === 0 ? { ...delivery(), ...open(ingest) } : undefined;
+    await genuine?.send(genuine.start);
+    const stranger = open(ingest);
+    strangers.push(stranger);
+    await stranger.send(beginning);
+    if (genuine === undefined) continue;
+    genuine.write(genuine.rest);
+    await until("the delivery is answered", () => genuine.received().includes("accepted"), { deadlineMs: 3_000 });
+  }
+  const grown = memoryMb(ingest.pid, "VmHWM") - before;
+  process.stdout.write(`400 bodies of 1 MiB that do not end: ${Math.round(grown)} MB more memory\n`);
+  // A pod may have 384Mi, of which it uses 120 at rest.
+  expect(grown).toBeLessThan(200);
+  // Sooner than a request that does not end is given up, and only as many as must be.
+  await until("the oldest are closed", () => strangers.slice(0, 300).every((stranger) => stranger.isClosed()), {
+    deadlineMs: 3_000,
+  });
+  const newest = strangers.slice(-20);
+  for (const stranger of newest) stranger.write("x");
+  await until("the newest are answered", () => newest.every((stranger) => statusOf(stranger.received()) === 401));
+}, 60_000);
+
+test("a delivery in chunks of one byte each is read, and costs little more than its bytes", async () => {
+  const ingest = await startOne();
+  // What comes after the value says nothing.
+  const body = createdBody(newInvitee()).padEnd(MB, " ");
+  const before = memoryMb(ingest.pid, "VmRSS");
+  const connection = open(ingest);
+  connection.write(
+    `POST ${WEBHOOK_PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nCalendly-Webhook-Signature: ${signatureHeader(body)}\r\n\r\n`,
+  );
+  connection.write(body.replaceAll(/./g, "1\r\n$&\r\n").concat("0\r\n\r\n"));
+  await until("the delivery is answered", () => connection.received().includes("accepted"), { deadlineMs: 15_000 });
+  const grown = memoryMb(ingest.pid, "VmHWM") - before;
+  process.stdout.write(`A million chunks of one byte: ${Math.round(grown)} MB more memory\n`);
+  expect(grown).toBeLessThan(160);
+}, 60_000);
 
 test("whoever does not take their answer is given up as well", async () => {
   const answer = Buffer.alloc(32 * 1_048_576);

@@ -3,7 +3,7 @@ import type { Logger } from "@calendly-worker/core/telemetry/logger";
 import type { Meter } from "@calendly-worker/core/telemetry/meter";
 import { Router } from "express";
 import { answerError, answerJson, answerUnexpected } from "../answer.ts";
-import { type Body, readBody } from "../read-body.ts";
+import { type Body, createBodyReader } from "../read-body.ts";
 import { type Outcome, type Ports, receive } from "../receive.ts";
 
 const MAX_BODY_BYTES = 1_048_576;
@@ -27,7 +27,10 @@ const MESSAGES: Record<Extract<Outcome, { kind: "refused" }>["code"], string> = 
   timestamp_outside_window: "The signature's time is outside the accepted window.",
 };
 
-const BODY_REFUSALS: Record<Exclude<Body["kind"], "read">, { readonly status: number; readonly message: string }> = {
+const BODY_REFUSALS: Record<
+  Exclude<Body["kind"], "read" | "given_up">,
+  { readonly status: number; readonly message: string }
+> = {
   too_large: { status: 413, message: `The body is larger than ${MAX_BODY_BYTES} bytes.` },
   incomplete: { status: 400, message: "The body is shorter or longer than announced." },
 };
@@ -42,12 +45,15 @@ export function deliveryRoute(
   path: string,
   ports: DeliveryPorts,
 ): (req: IncomingMessage, res: ServerResponse) => boolean {
+  const readBody = createBodyReader(MAX_BODY_BYTES);
+
   async function take(req: IncomingMessage, res: ServerResponse, query: string): Promise<void> {
     const { log } = ports;
     const startedAt = performance.now();
-    const body = await readBody(req, MAX_BODY_BYTES);
+    const body = await readBody(req);
     if (body.kind !== "read") {
       log.info({ result: "refused", code: `body_${body.kind}` }, "delivery");
+      if (body.kind === "given_up") return;
       const { status, message } = BODY_REFUSALS[body.kind];
       return answerError(res, status, `body_${body.kind}`, message);
     }
