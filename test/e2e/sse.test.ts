@@ -7,9 +7,11 @@ import { createRandom } from "../simulator/random.ts";
 import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { connectRedis } from "../support/connect-redis.ts";
+import { testWhere } from "../support/limits.ts";
 import { anOutcome, append } from "../support/outcome-stream.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { startWorker } from "../support/stack.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
 const OPS = "ops-token-of-the-tests";
@@ -117,6 +119,57 @@ test("clients that hang up at random and go on where they were see the exact log
   }
   expect(byBooking(paged)).toEqual(byBooking(expected));
   expect(new Set(paged).size).toBe(expected.length);
+});
+
+test("a small page of few among many is read in large steps, with none left out and none twice", async () => {
+  const many = (name: string) => Array.from({ length: 750 }, (_, index) => anOutcome(`${name}${index}`));
+  for (const name of ["a", "b"]) {
+    await append(redis, shards, many(name));
+    await append(redis, shards, [anOutcome(name, 1, { type: "booking.canceled" })]);
+  }
+  const api = createApiClient(baseUrl, OPS);
+  const readings = async () => Number(/cmdstat_xread:calls=(\d+)/.exec(await redis.info("commandstats"))?.[1] ?? 0);
+  const before = await readings();
+  const found: string[] = [];
+  let requests = 0;
+  let after = "";
+  for (let hasMore = true; hasMore; requests++) {
+    const { status, body } = await api("GET", `/api/outcomes?type=booking.canceled&limit=1${after}`);
+    expect(status).toBe(200);
+    found.push(...body.outcomes.map(({ id }: { id: string }) => id));
+    after = `&after=${body.next}`;
+    hasMore = body.hasMore;
+  }
+  expect(found).toEqual(["a.1", "b.1"]);
+  expect(requests).toBeLessThanOrEqual(3);
+  // One of each shard a step.
+  expect((await readings()) - before).toBeLessThan(15 * shards.all.length);
+});
+
+testWhere("a proxy", "while Redis is slow, who asks for few among many gets on all the same", async () => {
+  const proxy = await startTcpProxy(server.port);
+  const slow = startWorker(`redis://127.0.0.1:${proxy.port}`, { OPS_API_TOKEN: OPS, CALENDLY_SHARDS: "3" });
+  try {
+    const api = createApiClient(String((await slow.untilLogged("listening"))["url"]), OPS);
+    await slow.untilLogged("taking jobs");
+    const many = Array.from({ length: 1_900 }, (_, index) => anOutcome(`n${index}`));
+    await append(redis, shards, many);
+    await append(redis, shards, [anOutcome("last", 1, { type: "booking.canceled" })]);
+    proxy.delay(400);
+    const found: string[] = [];
+    let after = "";
+    for (let hasMore = true; hasMore; ) {
+      const { status, body } = await api("GET", `/api/outcomes?type=booking.canceled&limit=1${after}`);
+      expect(status).toBe(200);
+      found.push(...body.outcomes.map(({ id }: { id: string }) => id));
+      after = `&after=${body.next}`;
+      hasMore = body.hasMore;
+    }
+    expect(found).toEqual(["last.1"]);
+  } finally {
+    await slow.end("SIGKILL");
+    await proxy.close();
+  }
 });
 
 test("a client that was cut off before anything came that it wanted goes on from where it began", async () => {

@@ -53,6 +53,10 @@ export interface ApiPorts {
 const MOST_STREAMS = 200;
 /** So many outcomes are looked at for one page, whatever the filters leave of them. */
 const EXAMINED = 2_000;
+/** While Redis is slow, fewer: who asks gets a cursor to go on with, before it is too late for any answer. */
+const EXAMINING_MS = 2_000;
+/** What filters leave little of is read in no smaller steps than this, however small the page that was asked for. */
+const LEAST_STEP = 250;
 /** What Calendly says of event types is not waited for longer. */
 const EVENT_TYPE_MS = 500;
 
@@ -161,11 +165,15 @@ function outcomeHandlers({
       let position: Position =
         after === undefined ? await beginning(redis, shards) : parseCursor(after, shards.all.length);
       const outcomes = [];
+      const from = performance.now();
       let hasMore = true;
-      for (let examined = 0; hasMore && outcomes.length < limit && examined < EXAMINED; ) {
-        const page = await orWhereToGoOn(readAfter(redis, shards, position, limit));
-        hasMore = page.length === limit;
-        for (const { event, position: at } of page) {
+      let examined = 0;
+      // Most readers have no filter: for them the first step is all that there is.
+      for (let step = limit; hasMore && outcomes.length < limit; step = Math.max(limit, LEAST_STEP)) {
+        if (examined >= EXAMINED || (examined > 0 && performance.now() - from > EXAMINING_MS)) break;
+        const found = await orWhereToGoOn(readAfter(redis, shards, position, step + 1));
+        hasMore = found.length > step;
+        for (const { event, position: at } of found.slice(0, step)) {
           if (outcomes.length === limit) {
             hasMore = true;
             break;

@@ -45,7 +45,7 @@ export async function readAfter(
     shards.all.map((shard) => readOutcomes(redis, shard, after[shard.index] ?? "0-0", limit)),
   );
   // After the reading: what is dropped in between must not be missed.
-  for (const shard of shards.all) await assertKept(redis, shard, after[shard.index] ?? "0-0");
+  await Promise.all(shards.all.map((shard) => assertKept(redis, shard, after[shard.index] ?? "0-0")));
   const queues = read.map((outcomes) => outcomes.toReversed());
   const position = [...after];
   const merged: PlacedOutcome[] = [];
