@@ -8,7 +8,7 @@ import { createApiClient } from "../support/api-client.ts";
 import { canceledBody, createdBody, type Invitee, newInvitee } from "../support/bookings.ts";
 import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { type Stack, scrape, startStack } from "../support/stack.ts";
+import { METRICS_TOKEN, type Stack, scrape, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const OPS = "ops-token-of-the-tests";
@@ -56,6 +56,9 @@ describe("whoever asks", () => {
     [OPS, "GET", "/api/outcomes?after=xyz", 400, "cursor_invalid"],
     [OPS, "GET", "/api/outcomes?type=booking.eaten", 400, "request_invalid"],
     [OPS, "GET", "/api/outcomes/stream?after=xyz", 400, "cursor_invalid"],
+    [OPS, "GET", "/api/bookings/%E0%A4%A", 400, "request_invalid"],
+    [OPS, "GET", "/api/destinations?colour=red", 400, "request_invalid"],
+    [METRICS_TOKEN, "GET", "/api/bookings", 403, "not_allowed"],
     [OPS, "GET", "/api/bookings/unheard-of", 404, "not_found"],
     [OPS, "GET", "/api/expectations/unheard-of", 404, "not_found"],
     [OPS, "GET", "/api/destinations/unheard-of", 404, "not_found"],
@@ -84,6 +87,22 @@ describe("whoever asks", () => {
       status: 413,
       body: { code: "body_too_large" },
     });
+  });
+
+  test.each([
+    [415, "encoding_unsupported", { "content-encoding": "snappy" }],
+    [415, "encoding_unsupported", { "content-type": "application/json; charset=klingon" }],
+    [400, "request_invalid", { "content-encoding": "gzip" }],
+  ])("a body that cannot be decoded is answered %i %s, and is no error of ours: %j", async (status, code, headers) => {
+    const response = await fetch(`${baseUrl}/api/expectations`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${OPS}`, "content-type": "application/json", ...headers },
+      body: JSON.stringify({ reference: "x", until: "2026-12-01T00:00:00Z" }),
+    });
+    expect(response.headers.get("content-type")).toContain("application/problem+json");
+    expect(await response.json()).toMatchObject({ status, code, detail: expect.stringMatching(/\w/) });
+    expect(response.status).toBe(status);
+    expect(stack.worker.logs.filter(({ level }) => level === "error")).toEqual([]);
   });
 
   test("who may see other event types alone sees none of these, only what must be forgotten", async () => {
@@ -258,6 +277,20 @@ describe("the OpenAPI document", () => {
     expect(await new Validator().validate(structuredClone(body))).toMatchObject({ valid: true });
     const broken = { ...body, paths: { "/x": { get: { responses: 5 } } } };
     expect(await new Validator().validate(broken)).toMatchObject({ valid: false });
+  });
+
+  test("says of each operation what else it may answer", async () => {
+    const { body } = await api("GET", "/api/openapi.json");
+    const operations = Object.values<Record<string, { requestBody?: object; responses: object }>>(body.paths).flatMap(
+      (path) => Object.values(path),
+    );
+    expect(operations.length).toBeGreaterThan(10);
+    for (const { requestBody, responses } of operations) {
+      const ofBodies = requestBody === undefined ? [] : ["413", "415"];
+      expect(Object.keys(responses)).toEqual(
+        expect.arrayContaining(["400", "401", "403", "429", "500", "503", ...ofBodies]),
+      );
+    }
   });
 
   test("is served as a page that needs nothing from elsewhere", async () => {

@@ -91,13 +91,24 @@ function problemErrorOf(error: unknown): ProblemError {
   if (error instanceof RedisUnavailableError || (error instanceof Error && isRedisTrouble(error))) {
     return new ProblemError("redis_unavailable", "Redis does not answer now; try again in a moment");
   }
-  switch (error instanceof Error && "type" in error ? error.type : undefined) {
-    case "entity.parse.failed":
-      return new ProblemError("request_invalid", "body: expected JSON");
-    case "entity.too.large":
+  return refusalOf(error) ?? new ProblemError("internal_error", "the log says what");
+}
+
+/** What Express and its readers of bodies mark, with a status below 500, as the client's mistake. */
+function refusalOf(error: unknown): ProblemError | undefined {
+  if (!(error instanceof Error && "status" in error)) return undefined;
+  const status = Number(error.status);
+  if (!(status >= 400 && status < 500)) return undefined;
+  if (error instanceof URIError) return new ProblemError("request_invalid", "path: expected percent-encoded UTF-8");
+  switch (status) {
+    case 413:
       return new ProblemError("body_too_large", "expected a body of 64 KiB or less");
-    default:
-      return new ProblemError("internal_error", "the log says what");
+    case 415:
+      return new ProblemError("encoding_unsupported", `expected JSON in UTF-8, plain or compressed: ${error.message}`);
+    default: {
+      const isNoJson = "type" in error && error.type === "entity.parse.failed";
+      return new ProblemError("request_invalid", isNoJson ? "body: expected JSON" : `body: ${error.message}`);
+    }
   }
 }
 

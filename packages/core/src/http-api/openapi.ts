@@ -65,9 +65,22 @@ function operationOf(route: Route): object {
   };
 }
 
-function problemResponses({ access, problems }: Route): Record<string, object> {
-  const codes = ["token_missing", "token_unknown", ...problems, "redis_unavailable", "internal_error"] as const;
-  const all = access === "manage" ? [...codes, "not_allowed" as const] : codes;
+/** What every route may answer: also a parameter that it does not know is refused, and a token for metrics alone. */
+const OF_ALL = [
+  ...(["request_invalid", "token_missing", "token_unknown", "not_allowed"] as const),
+  ...(["too_many_attempts", "redis_unavailable", "internal_error"] as const),
+];
+/** A browser's page of another site is kept from changing something. */
+const OF_CHANGES = ["cross_site"] as const;
+const OF_BODIES = ["body_too_large", "encoding_unsupported"] as const;
+
+function problemResponses({ method, body, problems }: Route): Record<string, object> {
+  const all = [
+    ...OF_ALL,
+    ...(method === "get" ? [] : OF_CHANGES),
+    ...(body.type === "undefined" ? [] : OF_BODIES),
+    ...problems,
+  ];
   const responses: Record<string, { description: string; content: object }> = {};
   for (const code of all) {
     const { status, title } = PROBLEMS[code];

@@ -23,6 +23,7 @@ export interface Route<
   readonly answer: { readonly status: 200 | 201 | 202; readonly description: string; readonly schema: Answer };
   /** Where the answer is not JSON. */
   readonly mediaType?: "text/event-stream";
+  /** Beside those of every route. */
   readonly problems: readonly ProblemCode[];
 }
 

@@ -79,7 +79,7 @@ const listBookings = defineRoute({
     description: "A page of bookings.",
     schema: z.object({ bookings: z.array(booking), next: z.string().nullable() }).meta({ id: "BookingPage" }),
   },
-  problems: ["request_invalid", "cursor_invalid"],
+  problems: ["cursor_invalid"],
 });
 
 const getBooking = defineRoute({
@@ -119,7 +119,7 @@ const listOutcomes = defineRoute({
       .object({ outcomes: z.array(outcomeEvent), next: z.string(), hasMore: z.boolean() })
       .meta({ id: "OutcomePage" }),
   },
-  problems: ["request_invalid", "cursor_invalid", "cursor_expired"],
+  problems: ["cursor_invalid", "cursor_expired"],
 });
 
 const streamOutcomes = defineRoute({
@@ -139,7 +139,7 @@ const streamOutcomes = defineRoute({
   body: noBody,
   answer: { status: 200, description: "Server-sent events.", schema: z.string() },
   mediaType: "text/event-stream",
-  problems: ["request_invalid", "cursor_invalid", "cursor_expired", "too_many_streams"],
+  problems: ["cursor_invalid", "cursor_expired", "too_many_streams"],
 });
 
 const announceExpectation = defineRoute({
@@ -155,7 +155,7 @@ const announceExpectation = defineRoute({
   query: nothing,
   body: z.object({ reference: z.string().min(1).max(200), until: time }).meta({ id: "NewExpectation" }),
   answer: { status: 200, description: "The expectation as it is now.", schema: expectation },
-  problems: ["request_invalid"],
+  problems: [],
 });
 
 const getExpectation = defineRoute({
@@ -207,7 +207,7 @@ const addDestination = defineRoute({
     description: "The destination, with the secret that its deliveries are signed with.",
     schema: secretOnce.meta({ id: "DestinationWithSecret" }),
   },
-  problems: ["request_invalid", "target_refused"],
+  problems: ["target_refused"],
 });
 
 const getDestination = defineRoute({
@@ -236,7 +236,7 @@ const changeDestination = defineRoute({
   query: nothing,
   body: changedDestination,
   answer: { status: 200, description: "The destination as it is now.", schema: destination },
-  problems: ["request_invalid", "not_found", "target_refused"],
+  problems: ["not_found", "target_refused"],
 });
 
 const removeDestination = defineRoute({
@@ -268,7 +268,7 @@ const rotateSecret = defineRoute({
     .default({ overlapSeconds: 86_400 })
     .meta({ id: "SecretRotation" }),
   answer: { status: 200, description: "The new secret.", schema: secretOnce.meta({ id: "DestinationWithNewSecret" }) },
-  problems: ["request_invalid", "not_found"],
+  problems: ["not_found"],
 });
 
 const deadLetter = z
@@ -321,7 +321,7 @@ const redeliver = defineRoute({
     description: "What is pushed again.",
     schema: z.object({ redelivered: z.array(z.string()), dryRun: z.boolean() }),
   },
-  problems: ["request_invalid", "not_found"],
+  problems: ["not_found"],
 });
 
 /** Every route of the worker's internal face that is for programs. */
