@@ -76,13 +76,14 @@ export function pushOutcome(ports: {
   }
 
   async function pause({ id, url }: Destination, why: "gone" | "failing", said: string): Promise<void> {
-    await destinations.setPaused(id, why);
-    await queues.pause(id);
+    // First: whoever is killed in between says it twice rather than never, as nothing is tried any more afterwards.
     await notices.add({
       type: why === "gone" ? "destinations.gone" : "destinations.paused",
       subject: id,
       message: `Nothing is pushed to ${new URL(url).host} any more: ${said}. Outcomes wait for it. Let it go on with: calendly destinations resume ${id}`,
     });
+    await destinations.setPaused(id, why);
+    await queues.pause(id);
   }
 
   /** What follows for the destination as a whole. */
