@@ -18,6 +18,7 @@ import { trimOutcomes } from "../../apps/worker/src/jobs/trim-outcomes.ts";
 import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
+import { countTries } from "../support/count-tries.ts";
 import { anOutcome, append } from "../support/outcome-stream.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { startWorker } from "../support/stack.ts";
@@ -244,9 +245,7 @@ test("what was tried in vain for days is a dead letter; it is pushed again when 
   const { id } = await add(url, { ordered: true });
   await publish(anOutcome("a", 1), anOutcome("a", 2), anOutcome("b", 1));
   const given = async () => {
-    for (const job of await redis.zrange(`{calendly:0}:push-${id}:delayed`, "0", "-1")) {
-      await redis.hset(`{calendly:0}:push-${id}:${job}`, "atm", "24");
-    }
+    await countTries(redis, `{calendly:0}:push-${id}`, 24);
     await hurry(id);
     return (await show(id)).deadLetters === 3;
   };
