@@ -110,11 +110,14 @@ export const DASHBOARDS: readonly Dashboard[] = [
         width: 6,
       },
       {
-        title: "Refused signatures",
-        description: "By reason.",
+        title: "Refused",
+        description: "For the signature, and for bodies that could not be read to their end.",
         type: "timeseries",
         unit: "reqps",
-        queries: one(`sum by (reason) (rate(calendly_signature_failures_total[${RATE}]))`, "{{reason}}"),
+        queries: [
+          { expr: `sum by (reason) (rate(calendly_signature_failures_total[${RATE}]))`, legend: "{{reason}}" },
+          { expr: `sum by (reason) (rate(calendly_unread_bodies_total[${RATE}]))`, legend: "body {{reason}}" },
+        ],
       },
       {
         title: "Facts by what became of them",
@@ -331,6 +334,13 @@ export const DASHBOARDS: readonly Dashboard[] = [
         type: "timeseries",
         unit: "percentunit",
         queries: one("max by (band) (calendly_reconciliation_missed_ratio)", "{{band}}"),
+      },
+      {
+        title: "Passed over",
+        description: "Events of the last comparison whose invitees Calendly did not give.",
+        type: "timeseries",
+        unit: "short",
+        queries: one("max by (band) (calendly_reconciliation_passed_over)", "{{band}}"),
       },
     ],
   },

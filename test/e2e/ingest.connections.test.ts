@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { deliver, signatureHeader } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { type Ingest, startIngest, WEBHOOK_PATH } from "../support/stack.ts";
+import { type Ingest, scrape, startIngest, WEBHOOK_PATH } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 let server: RedisServer;
@@ -207,6 +207,9 @@ test("whoever sends hundreds of large bodies but for their last byte neither fil
   const newest = strangers.slice(-20);
   for (const stranger of newest) stranger.write("x");
   await until("the newest are answered", () => newest.every((stranger) => statusOf(stranger.received()) === 401));
+  const metrics = await scrape((await ingest.untilLogged("telling metrics"))["url"]);
+  const [, givenUp] = /^calendly_unread_bodies_total\{reason="given_up"\} (\d+)$/m.exec(metrics) ?? [];
+  expect(Number(givenUp)).toBeGreaterThanOrEqual(300);
 }, 60_000);
 
 test("a delivery in chunks of one byte each is read, and costs little more than its bytes", async () => {

@@ -1,5 +1,6 @@
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { createLateMemory } from "@calendly-worker/core/store/late-deliveries";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import type { Happening } from "../simulator/account.ts";
 import type { Invitee } from "../simulator/meetings.ts";
@@ -8,6 +9,7 @@ import type { AppProcess, Variables } from "../support/app-process.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
+import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import {
   bodyOf,
@@ -18,6 +20,7 @@ import {
   startIngest,
   startWorker,
 } from "../support/stack.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
 const LATE_S = 3_600;
@@ -134,4 +137,22 @@ test("without a worker the hints are kept until there is one", async () => {
   for (const happening of simulator.account.history()) await deliverLate(happening);
   await startOne();
   await outcomes.untilThere(invitees.map(({ id }) => `${id}.confirmed`));
+});
+
+testWhere("a proxy", "a note that is sent again, its answer being lost, is not taken for a repetition", async () => {
+  const proxy = await startTcpProxy(server.port);
+  const through = await connectRedis(`redis://127.0.0.1:${proxy.port}`);
+  try {
+    const memory = createLateMemory({ redis: through, shards: createShards(1), memoryMs: 60_000, now: Date.now });
+    const answered = proxy.holdAt("a-signature", "after");
+    const noted = memory.note("invitee.created/x", "a-signature");
+    await answered;
+    proxy.leadTo(server.port);
+    expect(await noted).toEqual({ isConfirmed: false, isRepeated: false });
+    expect(await memory.note("invitee.created/x", "another-signature")).toMatchObject({ isRepeated: false });
+    expect(await memory.note("invitee.created/x", "another-signature")).toMatchObject({ isRepeated: true });
+  } finally {
+    disconnect(through);
+    await proxy.close();
+  }
 });

@@ -8,7 +8,7 @@ import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import { createPushQueues, type PushQueues } from "@calendly-worker/core/queues/push-queues";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards, outcomeStreamKey } from "@calendly-worker/core/redis/keys";
+import { createShards, outcomeStreamKey, pushLineKey } from "@calendly-worker/core/redis/keys";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { createNotices } from "@calendly-worker/core/store/notices";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
@@ -237,6 +237,15 @@ test("in order, an outcome waits for the one before it of its booking, and for n
   await hurry(id);
   await until("all are delivered", () => got.some((one) => one.id === "a.3"));
   expect([...new Set(got.map((one) => one.id))].filter((one) => one.startsWith("a"))).toEqual(["a.1", "a.2", "a.3"]);
+});
+
+test("in order, outcomes stand in line for as long as they wait for a destination", async () => {
+  const { url } = await receive((res) => res.writeHead(500).end());
+  const { id } = await add(url, { ordered: true });
+  await publish(anOutcome("a", 1));
+  await until("it stands in line", async () => (await redis.exists(pushLineKey(id, "a"))) === 1);
+  // CALENDLY_OUTCOMES_MAX_AGE, in days.
+  expect(await redis.ttl(pushLineKey(id, "a"))).toBeGreaterThan(180 * 86_400);
 });
 
 test("what was tried in vain for days is a dead letter; it is pushed again when asked, one or all, or only counted", async () => {

@@ -88,6 +88,15 @@ export const CASES: Readonly<Record<string, AlertCase>> = {
     at: 20,
     quiet: { [failures("signature_mismatch")]: "0x5 2x60", [failures("timestamp_outside_window")]: "0+5x60" },
   },
+  CalendlyBodiesGivenUp: {
+    fires: { 'calendly_unread_bodies_total{reason="given_up"}': "0x5 1+1x60" },
+    at: 20,
+    quiet: {
+      'calendly_unread_bodies_total{reason="given_up"}': "3x65",
+      'calendly_unread_bodies_total{reason="incomplete"}': "0+5x65",
+      'calendly_unread_bodies_total{reason="too_large"}': "0+5x65",
+    },
+  },
   CalendlyDeliveriesLate: {
     fires: { 'calendly_late_deliveries_total{result="deferred"}': "0x5 1+1x60" },
     at: 20,

@@ -74,6 +74,7 @@ export function serveInternalServices(parts: {
     destinations,
     queues,
     handle: pushOutcome({ redis, shards, destinations, queues, pusher, notices, meter: parts.consuming.meter, now }),
+    maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE,
     fail: parts.fail,
     log,
   });

@@ -19,6 +19,7 @@ export interface Pushing {
 const LOOK_EVERY_MS = 1_000;
 /** More than any queue does: BullMQ looks whether a queue is held only where it has a limit. */
 const NO_LIMIT = 10_000_000;
+const DAY_MS = 86_400_000;
 
 export function startPushing(ports: {
   readonly redis: Redis;
@@ -27,6 +28,8 @@ export function startPushing(ports: {
   readonly destinations: DestinationStore;
   readonly queues: PushQueues;
   readonly handle: JobHandler<ReturnType<typeof pushesTo>>;
+  /** So long an outcome waits for a destination at most. */
+  readonly maxAgeDays: number;
   readonly lockMs: number;
   readonly stalledCheckMs: number;
   readonly meter: Meter;
@@ -54,7 +57,9 @@ export function startPushing(ports: {
         wanting.map(async ({ id: destinationId, ordered }) => {
           const { id, type, subject } = event;
           const push = { destinationId, shard, streamId, id, type, subject };
-          if (ordered) await destinations.line.join(destinationId, subject, queues.jobId(push));
+          // What is too old is dropped once an hour; until then its place in the line is needed.
+          const waitsForMs = (ports.maxAgeDays + 1) * DAY_MS;
+          if (ordered) await destinations.line.join(destinationId, subject, queues.jobId(push), waitsForMs);
           await queues.add(push);
         }),
       );

@@ -48,10 +48,11 @@ export function deliveryRoute(
   const readBody = createBodyReader(MAX_BODY_BYTES);
 
   async function take(req: IncomingMessage, res: ServerResponse, query: string): Promise<void> {
-    const { log } = ports;
+    const { log, meter } = ports;
     const startedAt = performance.now();
     const body = await readBody(req);
     if (body.kind !== "read") {
+      meter.count("unreadBodies", { reason: body.kind });
       log.info({ result: "refused", code: `body_${body.kind}` }, "delivery");
       if (body.kind === "given_up") return;
       const { status, message } = BODY_REFUSALS[body.kind];
@@ -66,7 +67,7 @@ export function deliveryRoute(
     });
     const { kind: result, ...facts } = outcome;
     ports.onOutcome(result);
-    measure(ports.meter, outcome, performance.now() - startedAt);
+    measure(meter, outcome, performance.now() - startedAt);
     const level = outcome.kind === "unavailable" ? "warn" : "info";
     log[level]({ result, ...facts, generation, ms: Math.round(performance.now() - startedAt) }, "delivery");
     answer(res, outcome);

@@ -69,7 +69,8 @@ export interface DestinationStore {
   setPaused(id: string, why: PauseReason | undefined): Promise<void>;
   /** Jobs of a booking's outcomes, in order. */
   readonly line: {
-    join(id: string, subject: string, job: string): Promise<void>;
+    /** @param waitsForMs the longest that a job may wait for its destination: so long is the line kept */
+    join(id: string, subject: string, job: string, waitsForMs: number): Promise<void>;
     first(id: string, subject: string): Promise<string | undefined>;
     has(id: string, subject: string, job: string): Promise<boolean>;
     leave(id: string, subject: string, job: string): Promise<void>;
@@ -78,7 +79,6 @@ export interface DestinationStore {
 
 /** Longer than a request may take: then its sender is gone. */
 const PROBE_MS = 15_000;
-const LINE_MS = 60 * 86_400_000;
 /** Each time in vain somebody else has changed it: people and programs that do so at once are few. */
 const MOST_TRIES = 20;
 
@@ -165,9 +165,9 @@ export function createDestinationStore(redis: Redis, now: () => number): Destina
       else await redis.hdel(key, "paused", "failures", "failing_since", "open_until");
     },
     line: {
-      async join(id, subject, job) {
+      async join(id, subject, job, waitsForMs) {
         const key = pushLineKey(id, subject);
-        await redis.multi().zadd(key, 0, job).pexpire(key, LINE_MS).exec();
+        await redis.multi().zadd(key, 0, job).pexpire(key, waitsForMs).exec();
       },
       async first(id, subject) {
         const [first] = await redis.zrange(pushLineKey(id, subject), "0", "0");

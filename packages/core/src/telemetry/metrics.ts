@@ -94,6 +94,12 @@ export const METRICS = {
       reason: ["signature_missing", "signature_malformed", "signature_mismatch", "timestamp_outside_window"],
     },
   }),
+  unreadBodies: counter({
+    name: "calendly_unread_bodies_total",
+    help: "Deliveries whose bodies were not read to their end: too large, not what was announced, or given up for want of room.",
+    by: "ingest",
+    labels: { reason: ["too_large", "incomplete", "given_up"] },
+  }),
   lateDeliveries: counter({
     name: "calendly_late_deliveries_total",
     help: "Genuine deliveries older than the accepted window.",
