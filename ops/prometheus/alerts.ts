@@ -162,7 +162,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: "CalendlyBodiesGivenUp",
     severity: "ticket",
-    because: "Somebody sends more than an ingest holds. Calendly's deliveries get through meanwhile, and are repeated where not.",
+    because:
+      "Somebody sends more than an ingest holds. Calendly's deliveries get through meanwhile, and are repeated where not.",
     summary: "Bodies of deliveries are given up before they are complete, for want of room",
     expr: ({ window }) => `sum(increase(calendly_unread_bodies_total{reason="given_up"}[${window(15 * MINUTE)}])) > 0`,
     forSeconds: 0,
