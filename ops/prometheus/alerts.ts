@@ -32,6 +32,12 @@ const HOUR = 3_600;
 /** An outcome within a minute of the acknowledgement, for 99 of 100 deliveries. */
 export const OBJECTIVE = { ratio: 0.99, withinSeconds: 60 } as const;
 const BUDGET = 1 - OBJECTIVE.ratio;
+/**
+ * What came in time. The apps write `le="60"`, which Prometheus 2 keeps and Prometheus 3 turns into `le="60.0"`
+ * (https://prometheus.io/docs/prometheus/latest/migration/). A selector of one spelling finds nothing where the other is
+ * kept, and an alert on nothing never fires.
+ */
+const IN_TIME = `calendly_acknowledged_to_outcome_seconds_bucket{le=~"${OBJECTIVE.withinSeconds}([.]0)?"}`;
 
 export const RULES: readonly Rule[] = [
   {
@@ -49,7 +55,7 @@ export const RULES: readonly Rule[] = [
   ...[5 * MINUTE, 15 * MINUTE, HOUR, 2 * HOUR].map((seconds) => ({
     record: `calendly:outcomes:late_ratio${nameOf(seconds)}`,
     expr: ({ window }: Times) =>
-      `1 - sum(rate(calendly_acknowledged_to_outcome_seconds_bucket{le="${OBJECTIVE.withinSeconds}"}[${window(seconds)}])) / sum(rate(calendly_acknowledged_to_outcome_seconds_count[${window(seconds)}]))`,
+      `1 - sum(rate(${IN_TIME}[${window(seconds)}])) / sum(rate(calendly_acknowledged_to_outcome_seconds_count[${window(seconds)}]))`,
   })),
 ];
 
