@@ -242,7 +242,8 @@ export const DASHBOARDS: readonly Dashboard[] = [
       },
       {
         title: "Redis: fit",
-        description: "As each process sees it, and whether it keeps its file and is the primary.",
+        description:
+          "As each process sees it, and whether it keeps its file and is the primary, where that is not waived.",
         type: "timeseries",
         unit: "short",
         queries: [

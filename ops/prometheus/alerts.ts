@@ -82,6 +82,7 @@ export const ALERTS: readonly Alert[] = [
     severity: "page",
     because: "Deliveries are answered 503 while Redis takes no writes; what it holds without a file is lost with it.",
     summary: "Redis takes no writes, is a replica, keeps no file, or has no memory to spare",
+    // What REDIS_ALLOW_UNSAFE waives is absent.
     expr: () =>
       "min(calendly_redis_fit) == 0 or max(calendly_redis_persistent) == 0 or max(calendly_redis_primary) == 0",
     forSeconds: 2 * MINUTE,

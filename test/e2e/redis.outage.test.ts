@@ -7,7 +7,7 @@ import { type Answer, deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { testWhere } from "../support/limits.ts";
 import { startRedisNode } from "../support/redis-node.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedis } from "../support/redis-server.ts";
-import { type Ingest, openOutcomeLog, startIngest, startStack, startWorker } from "../support/stack.ts";
+import { type Ingest, openOutcomeLog, scrape, startIngest, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 import { callEach, emptyRedis, keysLike } from "../support/whole-redis.ts";
@@ -261,6 +261,37 @@ describe("a Redis that would lose deliveries", () => {
       startApp("ingest", { ...variables, REDIS_URL: server.url, REDIS_ALLOW_UNSAFE: "eviction, persistence" }),
     );
     await all.untilLogged("ready for deliveries");
+  });
+
+  /** Until what the alert CalendlyRedisUnsafe looks at is this, and nothing else although Redis could be asked. */
+  const untilTold = (url: unknown, expected: string) =>
+    until(`it is told as ${expected}`, async () => {
+      const text = await scrape(url);
+      const told = [...text.matchAll(/^calendly_redis_((?:fit|persistent|primary) \d)$/gm)].map(([, one]) => one);
+      return /^calendly_redis_clients /m.test(text) && told.join() === expected;
+    });
+
+  test("is told as fit and nothing else where its faults are waived, and as unfit once it takes no writes", async () => {
+    const settings = ["--replicaof", "127.0.0.1", "1", "--replica-read-only", "no", "--appendonly", "no"];
+    const replica = later(await startRedisNode({ settings }), (node) => node.stop());
+    const worker = own(startWorker(replica.url, { REDIS_ALLOW_UNSAFE: "replica, persistence" }));
+    await worker.untilLogged("taking jobs");
+    const { url } = await worker.untilLogged("listening");
+    await untilTold(url, "fit 1");
+    const redis = later(await connectRedis(replica.url), disconnect);
+    await redis.config("SET", "replica-read-only", "yes");
+    await untilTold(url, "fit 0");
+  });
+
+  test("is told of as soon as it keeps no file any more where that is not waived", async () => {
+    const server = await startServer();
+    const worker = own(startWorker(server.url));
+    await worker.untilLogged("taking jobs");
+    const { url } = await worker.untilLogged("listening");
+    await untilTold(url, "fit 1,persistent 1,primary 1");
+    const redis = later(await connectRedis(server.url), disconnect);
+    await callEach(redis, "CONFIG", "SET", "appendonly", "no");
+    await untilTold(url, "fit 1,persistent 0,primary 1");
   });
 
   test("is waited for while it is a replica: a fail-over makes it a primary", async () => {

@@ -35,9 +35,19 @@ export const CASES: Readonly<Record<string, AlertCase>> = {
     firesOnAbsence: [{ kind: "worker" }, { kind: "ingest" }],
   },
   CalendlyRedisUnsafe: {
-    fires: { 'calendly_redis_fit{instance="a"}': "1x60", 'calendly_redis_fit{instance="b"}': "1x5 0x60" },
+    fires: [
+      { 'calendly_redis_fit{instance="a"}': "1x60", 'calendly_redis_fit{instance="b"}': "1x5 0x60" },
+      { calendly_redis_fit: "1x60", calendly_redis_persistent: "1x5 0x60", calendly_redis_primary: "1x60" },
+      { calendly_redis_fit: "1x60", calendly_redis_persistent: "1x60", calendly_redis_primary: "1x5 0x60" },
+      // Both are waived.
+      { calendly_redis_fit: "1x5 0x60" },
+    ],
     at: 20,
-    quiet: { calendly_redis_fit: "1x60", calendly_redis_persistent: "1x60", calendly_redis_primary: "1x60" },
+    quiet: [
+      { calendly_redis_fit: "1x60", calendly_redis_persistent: "1x60", calendly_redis_primary: "1x60" },
+      { calendly_redis_fit: "1x60", calendly_redis_primary: "1x60" },
+      { calendly_redis_fit: "1x60", calendly_redis_persistent: "1x60" },
+    ],
   },
   CalendlyQueueUnworked: {
     fires: { 'calendly_heartbeat_timestamp_seconds{queue="deliveries"}': "0+60x5 300x60" },

@@ -5,6 +5,7 @@ import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { incompleteKey, type Shards } from "@calendly-worker/core/redis/keys";
+import type { UnsafeRedis } from "@calendly-worker/core/redis/safety";
 import { readVitals } from "@calendly-worker/core/redis/vitals";
 import { readApiBudget } from "@calendly-worker/core/store/api-budget";
 import type { Credentials } from "@calendly-worker/core/store/credentials";
@@ -42,6 +43,8 @@ export interface FleetPorts {
   /** Whether a band is compared again and again. */
   readonly isCompared: (band: Band) => boolean;
   readonly maxUsage: number;
+  /** Faults of Redis that are waived. */
+  readonly allowed: readonly UnsafeRedis[];
   readonly now: () => number;
 }
 
@@ -203,10 +206,11 @@ async function tellDestinations(tell: Tell, { destinations, pushQueues }: FleetP
   }
 }
 
-async function tellRedis(tell: Tell, { redis }: FleetPorts): Promise<void> {
+async function tellRedis(tell: Tell, { redis, allowed }: FleetPorts): Promise<void> {
   const { isPrimary, isPersistent, usedBytes, maxBytes, clients } = await readVitals(redis);
-  tell("redisPrimary", {}, isPrimary ? 1 : 0);
-  tell("redisPersistent", {}, isPersistent ? 1 : 0);
+  // A 0 wakes somebody, who could do nothing about what is waived. Whether Redis takes writes is told by each process.
+  if (!allowed.includes("replica")) tell("redisPrimary", {}, isPrimary ? 1 : 0);
+  if (!allowed.includes("persistence")) tell("redisPersistent", {}, isPersistent ? 1 : 0);
   tell("redisMemoryUsed", {}, usedBytes);
   tell("redisMemoryMax", {}, maxBytes);
   tell("redisClients", {}, clients);

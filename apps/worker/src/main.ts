@@ -410,6 +410,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
       isCompared: (band) =>
         schedules.some(({ name, everyMs }) => name === `reconcile-${band}` && everyMs !== undefined),
       maxUsage,
+      allowed,
     },
     health,
     now,

@@ -277,7 +277,8 @@ export const variables = {
   },
   REDIS_ALLOW_UNSAFE: {
     ...listOf(UNSAFE_REDIS),
-    description: "Safety rules for Redis to waive, by name. Each one waived can lose deliveries.",
+    description:
+      "Safety rules for Redis to waive, by name. Each one waived can lose deliveries, and sets off no alert.",
   },
   REDIS_WAIT_REPLICAS: {
     ...wholeNumber(0, 10),

@@ -466,7 +466,7 @@ export const METRICS = {
   // What all of it stands on.
   redisFit: gauge({
     name: "calendly_redis_fit",
-    help: "1 while Redis takes writes, is the primary, safe, and has memory to spare, as this process sees it.",
+    help: "1 while Redis takes writes, is safe but for what REDIS_ALLOW_UNSAFE waives, and has memory to spare, as this process sees it.",
     by: "both",
     labels: {},
   }),
@@ -484,13 +484,13 @@ export const METRICS = {
   }),
   redisPersistent: gauge({
     name: "calendly_redis_persistent",
-    help: "1 while Redis keeps an append-only file and its last write to it went well.",
+    help: "1 while Redis keeps an append-only file and its last write to it went well; absent where REDIS_ALLOW_UNSAFE waives that.",
     by: "fleet",
     labels: {},
   }),
   redisPrimary: gauge({
     name: "calendly_redis_primary",
-    help: "1 while the Redis that is asked is a primary.",
+    help: "1 while the Redis that is asked is a primary; absent where REDIS_ALLOW_UNSAFE waives that.",
     by: "fleet",
     labels: {},
   }),
