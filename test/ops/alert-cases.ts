@@ -242,7 +242,8 @@ export const CASES: Readonly<Record<string, AlertCase>> = {
       'calendly_deaf_workers_total{instance="b"}': "0x5 1x60",
     },
     at: 20,
-    quiet: { calendly_deaf_workers_total: "3x60" },
+    // Between, it could not be read from Redis.
+    quiet: { calendly_deaf_workers_total: "3x8 _x5 3x60" },
   },
   CalendlyRedisFilling: {
     fires: { calendly_redis_memory_used_bytes: "90x60", calendly_redis_memory_max_bytes: "100x60" },

@@ -26,6 +26,26 @@ test("what is read anew is told as it is, and is absent when it is not told", as
   expect(linesOf(text, "calendly_subscription_problem")).toEqual([]);
 });
 
+test("a total that is read anew is absent where it cannot be read, also before it ever was: 0 would be a counter begun anew", async () => {
+  const meter = createMeter("worker");
+  let total: number | undefined;
+  meter.read(async (tell) => {
+    if (total !== undefined) tell("deafWorkers", {}, total);
+  });
+  const told = async () => linesOf(await meter.text(), "calendly_deaf_workers_total");
+  expect(await told()).toEqual([]);
+  total = 3;
+  expect(await told()).toEqual(["calendly_deaf_workers_total 3"]);
+  total = undefined;
+  expect(await told()).toEqual([]);
+  total = 0;
+  expect(await told()).toEqual(["calendly_deaf_workers_total 0"]);
+  // What the process counts itself stands there from the start on.
+  expect(linesOf(await meter.text(), "calendly_fleet_read_errors_total")).toEqual([
+    "calendly_fleet_read_errors_total 0",
+  ]);
+});
+
 test("labels come from closed sets: all else is other", async () => {
   const meter = createMeter("ingest");
   meter.count("deliveries", { event: "invitee.danced", result: "accepted", key: "primary" });

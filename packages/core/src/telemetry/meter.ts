@@ -81,19 +81,15 @@ export function createMeter(app: "ingest" | "worker"): Meter {
     if (gauge !== undefined) gauge.set(closed(key, labels), value);
     else must(counters, key).inc(closed(key, labels), value);
   };
-  /** What is read anew each time, and must not be told when it cannot be read. */
-  const readAnew = new Set<MetricName>();
+  /** Counters that are read anew each time, and must not be told when they cannot be read; the fleet's from the start on. */
+  const readAnew = new Set([...counters.keys()].filter((key) => METRICS[key].by === "fleet"));
 
   async function collect(): Promise<string> {
     const told: Parameters<Tell>[] = [];
     for (const read of readers) await read((...values) => void told.push(values));
-    for (const gauge of gauges.values()) {
-      gauge.reset();
-      // One without labels would be told as 0: what is not told now is absent.
-      gauge.remove({});
-    }
-    for (const [key] of told) readAnew.add(key);
-    for (const key of readAnew) counters.get(key)?.reset();
+    for (const [key] of told) if (counters.has(key)) readAnew.add(key);
+    for (const gauge of gauges.values()) forget(gauge);
+    for (const key of readAnew) forget(must(counters, key));
     for (const values of told) tell(...values);
     return await registry.metrics();
   }
@@ -114,6 +110,15 @@ export function createMeter(app: "ingest" | "worker"): Meter {
       return await collecting;
     },
   };
+}
+
+/**
+ * What is not told now is absent. After a reset alone, one without labels would be told as 0: Prometheus takes that for a
+ * counter that has begun anew, and the next total for as many events.
+ */
+function forget(instrument: Pick<Gauge | Counter, "reset" | "remove">): void {
+  instrument.reset();
+  instrument.remove({});
 }
 
 /** Begun at zero, so many at most. */
