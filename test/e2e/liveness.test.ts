@@ -203,7 +203,7 @@ test("with hardly any memory left in Redis neither app is ready, and both are wh
 
 test("three workers tell the same of the fleet", async () => {
   const redis = await connectRedis(server.url);
-  const workers = [1, 2, 3].map(() => startWorker(server.url, { WORKER_HEARTBEAT_INTERVAL: "600000" }));
+  const workers = [1, 2, 3].map(() => startWorker(server.url, { WORKER_HEARTBEAT_INTERVAL: "120000" }));
   running.push(...workers);
   const urls = await Promise.all(
     workers.map(async (worker) => {

@@ -55,6 +55,8 @@ export const CASES: Readonly<Record<string, AlertCase>> = {
     labels: { queue: "deliveries" },
     quiet: {
       'calendly_heartbeat_timestamp_seconds{queue="deliveries"}': "0+60x60",
+      // The longest WORKER_HEARTBEAT_INTERVAL, where the next worker's comes just too early to be put in.
+      'calendly_heartbeat_timestamp_seconds{queue="maintenance"}': "0x3 240x3 480x3 720x3 960x3 1200x3 1440x40",
       'calendly_heartbeat_timestamp_seconds{queue="sweeps"}': "0x60",
       'calendly_queue_paused{queue="sweeps"}': "1x60",
     },

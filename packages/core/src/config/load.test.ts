@@ -76,6 +76,13 @@ describe("a value that does not fit", () => {
     expect(message).toContain('INGEST_PORT: expected a whole number from 0 to 65535, got "70000"');
   });
 
+  test("is refused where heartbeats would be so rare that the alert on their absence fires", () => {
+    expect(problemsOf(() => loadConfig([], { WORKER_HEARTBEAT_INTERVAL: "120001" }))).toContain(
+      'WORKER_HEARTBEAT_INTERVAL: expected a whole number from 100 to 120000 (ms), got "120001"',
+    );
+    expect(loadConfig([], { WORKER_HEARTBEAT_INTERVAL: "120000" }).WORKER_HEARTBEAT_INTERVAL).toBe(120_000);
+  });
+
   test("is never shown when it is a secret", () => {
     const message = problemsOf(() =>
       loadConfig([], { CALENDLY_WEBHOOK_SIGNING_KEY: "two words", REDIS_URL: "http://user:hunter2@host" }),

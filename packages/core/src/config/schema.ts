@@ -320,7 +320,8 @@ export const variables = {
     description: "Time between two searches for jobs whose worker went silent.",
   },
   WORKER_HEARTBEAT_INTERVAL: {
-    ...wholeNumber(100, 600_000),
+    // Nearly twice as long may pass between two where workers take turns, and an alert counts five minutes without one.
+    ...wholeNumber(100, 120_000),
     default: "30000",
     unit: "ms",
     description: "Time between two heartbeats, jobs that prove that a queue is worked on.",
