@@ -298,7 +298,7 @@ export const ALERTS: readonly Alert[] = [
   {
     name: "CalendlyDeadLetters",
     severity: "ticket",
-    because: "They are kept for 30 days, and nothing else waits for them.",
+    because: "They are kept for 30 days at most, and nothing else waits for them.",
     summary: "Jobs were given up",
     expr: () => 'max by (queue) (calendly_queue_jobs{state="failed"}) > 0',
     forSeconds: 5 * MINUTE,

@@ -321,6 +321,34 @@ describe("queue", () => {
       status: 1,
       stderr: "expected ids or --all: one of the two\n",
     });
+    await until("it has failed again", async () => (await json<object[]>(["queue", "failed"])).length === 1);
+  });
+
+  test("drops what has failed, one or all, after a dry run, and nothing that waits", async () => {
+    await run(["queue", "pause"]);
+    const { id } = newInvitee();
+    await deliver(ingest.webhookUrl, createdBody(newInvitee(id)));
+    const [waiting = ""] = await redis.lrange("{calendly:0}:deliveries:wait", 0, -1);
+    const failed = async () => (await json<{ id: string }[]>(["queue", "failed"])).map((job) => job.id);
+    expect(await json(["queue", "drop", "--all", "--dry-run"])).toEqual({ dropped: 1, dryRun: true });
+    expect((await run(["queue", "drop", "broken", "--dry-run"])).stdout).toBe("1 jobs would be dropped.\n");
+    expect(await failed()).toEqual(["broken"]);
+    expect(await run(["queue", "drop", "broken", waiting])).toMatchObject({
+      status: 0,
+      stdout: "1 jobs are dropped.\n",
+      stderr: expect.stringContaining("1 of them are not among the failed jobs.\n"),
+    });
+    expect(await failed()).toEqual([]);
+    expect(await keysLike(redis, "*broken*")).toEqual([]);
+    expect(await json(["queue", "drop", "--all"])).toEqual({ dropped: 0, dryRun: false });
+    for (const choice of [[], ["broken", "--all"]]) {
+      expect(await run(["queue", "drop", ...choice])).toMatchObject({
+        status: 1,
+        stderr: "expected ids or --all: one of the two\n",
+      });
+    }
+    await run(["queue", "resume"]);
+    await outcomes.untilThere([`${id}.confirmed`]);
   });
 });
 

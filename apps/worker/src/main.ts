@@ -64,11 +64,12 @@ import { askForConferenceLink } from "./jobs/ask-for-conference-link.ts";
 import { askForLate } from "./jobs/ask-for-late.ts";
 import { checkCredentials } from "./jobs/check-credentials.ts";
 import { compareWithCalendly } from "./jobs/compare-with-calendly.ts";
+import { dropEndedJobs } from "./jobs/drop-ended-jobs.ts";
 import { findMissingHalf } from "./jobs/find-missing-half.ts";
 import { foldDelivery } from "./jobs/fold-delivery.ts";
 import { guardSubscription } from "./jobs/guard-subscription.ts";
 import { lookAfterUnfinished } from "./jobs/look-after-unfinished.ts";
-import { maintain, type Task } from "./jobs/maintain.ts";
+import { inTurn, maintain, type Task } from "./jobs/maintain.ts";
 import { publishAllHistory } from "./jobs/publish-history.ts";
 import { sweepJob } from "./jobs/sweep.ts";
 import { trimOutcomes } from "./jobs/trim-outcomes.ts";
@@ -275,6 +276,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     createPushQueues({ redis, shard: shards.first, log }),
     (open) => open.close(),
   );
+  const destinations = createDestinationStore(redis, now);
   const tasks: Record<TaskName, Task> = {
     "check-credentials": checkCredentials({
       client,
@@ -312,14 +314,17 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     "reconcile-past": reconcileBand("past"),
     "look-after-unfinished": lookAfterUnfinished({ shards, bookings, unfinished }),
     "expire-expectations": async ({ signal }) => `expired ${await expectations.expire(signal)}`,
-    "trim-outcomes": trimOutcomes({
-      shards,
-      trimmer: createOutcomeTrimmer({ redis, retentionDays, maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE, now }),
-      destinations: createDestinationStore(redis, now),
-      queues: pushQueues,
-      notices,
-      maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE,
-    }),
+    "trim-outcomes": inTurn(
+      trimOutcomes({
+        shards,
+        trimmer: createOutcomeTrimmer({ redis, retentionDays, maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE, now }),
+        destinations,
+        queues: pushQueues,
+        notices,
+        maxAgeDays: config.CALENDLY_OUTCOMES_MAX_AGE,
+      }),
+      dropEndedJobs({ redis, shards, destinations, now }),
+    ),
   };
 
   lifecycle.own("consumers", consumers, (open) =>

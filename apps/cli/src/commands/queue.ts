@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import {
   createQueueOperations,
+  type FailedJob,
   QUEUE_NAMES,
   type QueueCounts,
   type QueueOperations,
@@ -46,16 +47,40 @@ export function queueCommand(ports: CommandPorts): Command {
       }
     });
 
-  const retry = new Command("retry")
+  /** Does something to the failed jobs that are named, or to all; gives to how many. */
+  async function withChosen(
+    ids: readonly string[],
+    all: true | undefined,
+    act: (queues: QueueOperations, isWanted: (job: FailedJob) => boolean) => Promise<number>,
+  ): Promise<number> {
+    if (ids.length > 0 === (all === true)) throw new Error("expected ids or --all: one of the two");
+    const count = await withQueues((queues) => act(queues, ({ id }) => all === true || ids.includes(id)));
+    if (all !== true && count < ids.length) note(`${ids.length - count} of them are not among the failed jobs.`);
+    return count;
+  }
+
+  const choosing = (command: Command) =>
+    command
+      .argument("[id...]", "the jobs, as `queue failed` gives them")
+      .option("--all", "all there are")
+      .option("--json", "print JSON");
+
+  const retry = choosing(new Command("retry"))
     .description("Lets jobs that were given up be tried again.")
-    .argument("[id...]", "the jobs, as `queue failed` gives them")
-    .option("--all", "all there are")
-    .option("--json", "print JSON")
     .action(async (ids: string[], { all, json }: Json & { all?: true }) => {
-      if (ids.length > 0 === (all === true)) throw new Error("expected ids or --all: one of the two");
-      const count = await withQueues((queues) => queues.retry(({ id }) => all === true || ids.includes(id)));
-      if (all !== true && count < ids.length) note(`${ids.length - count} of them are not among the failed jobs.`);
+      const count = await withChosen(ids, all, (queues, isWanted) => queues.retry(isWanted));
       say(json ? JSON.stringify({ retried: count }) : `${count} jobs are tried again.`);
+    });
+
+  const drop = choosing(new Command("drop"))
+    .description("Deletes jobs that were given up. They cannot be had again.")
+    .option("--dry-run", "only say how many would be dropped")
+    .action(async (ids: string[], { all, dryRun = false, json }: Json & { all?: true; dryRun?: boolean }) => {
+      const count = await withChosen(ids, all, async (queues, isWanted) =>
+        dryRun ? (await queues.failed()).filter(isWanted).length : await queues.drop(isWanted),
+      );
+      if (json) return say(JSON.stringify({ dropped: count, dryRun }));
+      say(`${count} jobs ${dryRun ? "would be" : "are"} dropped.`);
     });
 
   const hold = (verb: "pause" | "resume", description: string, done: string) =>
@@ -119,6 +144,7 @@ export function queueCommand(ports: CommandPorts): Command {
     .addCommand(status)
     .addCommand(failed)
     .addCommand(retry)
+    .addCommand(drop)
     .addCommand(
       hold(
         "pause",

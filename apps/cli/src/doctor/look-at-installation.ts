@@ -98,7 +98,7 @@ export async function lookAtQueues(installation: Installation): Promise<Finding[
         warning(
           "queues",
           `${failed} jobs have been given up.`,
-          "`calendly queue failed` says why, `queue retry` tries again.",
+          "`calendly queue failed` says why, `queue retry` tries again, `queue drop` deletes what is of no use.",
         ),
       );
     if (kept > 0)

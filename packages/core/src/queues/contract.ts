@@ -12,7 +12,10 @@ export interface QueueContract<Data extends z.ZodType = z.ZodType> {
   readonly attempts: number;
   /** The delay before a try doubles from the first to the longest, each shortened by a random part of up to `jitter`. */
   readonly retry: { readonly firstDelayMs: number; readonly longestDelayMs: number; readonly jitter: number };
-  /** How long finished jobs can be looked at, in seconds, and how many at most. */
+  /**
+   * How long finished jobs can be looked at, in seconds, and how many at most. BullMQ drops more than that when another
+   * one ends in the same way, and a maintenance task what is older, once an hour.
+   */
   readonly keepCompleted: { readonly age: number; readonly count: number };
   readonly keepFailed: { readonly age: number; readonly count?: number };
 }

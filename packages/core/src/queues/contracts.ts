@@ -128,6 +128,11 @@ export const sweeps = defineQueue({
  */
 export const KEPT_AFTER_DARK = { age: 30 * DAY };
 
+/** How long a queue's failed jobs are kept at most, in seconds: a comparison may be told another time than its contract's. */
+export function keepFailedAtMost({ name, keepFailed }: Pick<QueueContract, "name" | "keepFailed">): number {
+  return name === sweeps.name ? Math.max(keepFailed.age, KEPT_AFTER_DARK.age) : keepFailed.age;
+}
+
 /** What is done again and again, whatever is delivered. Jobs are named after the task. */
 export const maintenance = defineQueue({
   name: "maintenance",

@@ -1,6 +1,7 @@
 import { Queue } from "bullmq";
 import type { Redis } from "../redis/connect.ts";
 import type { Shards } from "../redis/keys.ts";
+import { dropJobs } from "../store/ended-jobs.ts";
 import { allQueues, QUEUES_OF_A_SHARD, QUEUES_OF_THE_FIRST } from "./contracts.ts";
 
 /** A job that was given up. What it holds is not told: that may be somebody's data. */
@@ -40,6 +41,8 @@ export interface QueueOperations {
   timesOf(queue: string, identity: string): Promise<JobTimes | undefined>;
   /** Lets failed jobs be tried again: those that `isWanted`. Gives how many. */
   retry(isWanted: (job: FailedJob) => boolean): Promise<number>;
+  /** Drops failed jobs: those that `isWanted`. Gives how many. */
+  drop(isWanted: (job: FailedJob) => boolean): Promise<number>;
   /** Stops the taking up of deliveries, or of another queue's jobs. What comes is kept meanwhile. */
   pause(queue: string): Promise<void>;
   resume(queue: string): Promise<void>;
@@ -66,6 +69,8 @@ export function createQueueOperations({
     const found = [];
     for (const { name, shard, queue } of queues) {
       for (const job of await queue.getJobs(["failed"])) {
+        // Dropped since its id was read.
+        if (job === undefined) continue;
         const { identity } = job.data as { identity?: unknown };
         const shown: FailedJob = {
           queue: name,
@@ -77,7 +82,7 @@ export function createQueueOperations({
           attempts: job.attemptsMade,
           failedAt: job.finishedOn === undefined ? null : new Date(job.finishedOn).toISOString(),
         };
-        found.push({ job, shown });
+        found.push({ job, shard, shown });
       }
     }
     return found;
@@ -117,6 +122,13 @@ export function createQueueOperations({
       const wanted = (await failedJobs()).filter(({ shown }) => isWanted(shown));
       for (const { job } of wanted) await job.retry("failed");
       return wanted.length;
+    },
+    async drop(isWanted) {
+      let dropped = 0;
+      for (const { shard, shown } of await failedJobs()) {
+        if (isWanted(shown)) dropped += await dropJobs(redis, shard, { name: shown.queue }, "failed", [shown.id]);
+      }
+      return dropped;
     },
     pause: (name) => forEachOf(name, (queue) => queue.pause()),
     resume: (name) => forEachOf(name, (queue) => queue.resume()),
