@@ -69,6 +69,8 @@ describe("destinations", () => {
     [["add", "http://10.1.2.3/", "--concurrency", "0"], /concurrency: /],
     [["show", "nobody"], /there is no destination "nobody"/],
     [["redeliver", "nobody"], /expected ids of outcomes, or --all/],
+    [["drop", "nobody", "a.1", "--all"], /expected ids of outcomes, or --all/],
+    [["drop", "nobody", "--all"], /there is no destination "nobody"/],
   ])("%j is refused with what was expected", async (args, said) => {
     const { status, stderr } = await calendly("destinations", ...args);
     expect(status).toBe(1);

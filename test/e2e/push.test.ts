@@ -14,9 +14,11 @@ import { createNotices } from "@calendly-worker/core/store/notices";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Webhook } from "standardwebhooks";
+import { dropEndedJobs } from "../../apps/worker/src/jobs/drop-ended-jobs.ts";
 import { trimOutcomes } from "../../apps/worker/src/jobs/trim-outcomes.ts";
 import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess } from "../support/app-process.ts";
+import { runCommand } from "../support/cli.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { countTries } from "../support/count-tries.ts";
 import { anOutcome, append } from "../support/outcome-stream.ts";
@@ -270,6 +272,46 @@ test("what was tried in vain for days is a dead letter; it is pushed again when 
   expect((await again({})).redelivered.toSorted()).toEqual(["a.1", "a.2"]);
   await until("all are delivered", () => got.length === before + 3);
   expect((await show(id)).deadLetters).toBe(0);
+});
+
+test("dead letters are dropped by hand, and after 30 days; nobody stands in line behind them", async () => {
+  let isSick = true;
+  const { url, got } = await receive((res) => (isSick ? res.writeHead(500).end() : ok(res)));
+  const { id } = await add(url, { ordered: true });
+  await publish(anOutcome("a", 1), anOutcome("b", 1));
+  const given = async () => {
+    await countTries(redis, `{calendly:0}:push-${id}`, 24);
+    await hurry(id);
+    return (await show(id)).deadLetters === 2;
+  };
+  await until("both are given up", given, { deadlineMs: 40_000, everyMs: 200 });
+  isSick = false;
+  const drop = (...args: string[]) => runCommand(["destinations", "drop", id, ...args], { REDIS_URL: server.url });
+  const failed = `{calendly:0}:push-${id}:failed`;
+  expect((await drop("--all", "--dry-run")).stdout).toMatch(/2 would be dropped\.\n$/);
+  expect((await show(id)).deadLetters).toBe(2);
+  expect((await drop("a.1")).stdout).toBe("a.1\n1 are dropped.\n");
+  const [job = "", ...others] = await redis.zrange(failed, 0, "-1");
+  expect(others).toEqual([]);
+
+  // As whoever is given up because its worker was killed again and again.
+  const destinations = createDestinationStore(redis, Date.now);
+  await destinations.line.join(id, "b", job, 60_000);
+  const context = { signal: new AbortController().signal } as JobContext;
+  const dropOld = () => dropEndedJobs({ redis, shards, destinations, now: Date.now })(context);
+  for (const [days, left] of [
+    [29, 1],
+    [31, 0],
+  ] as const) {
+    await redis.zadd(failed, "XX", Date.now() - days * 86_400_000, job);
+    await dropOld();
+    expect((await show(id)).deadLetters).toBe(left);
+  }
+  expect(await redis.exists(`{calendly:0}:push-${id}:${job}`)).toBe(0);
+  const before = got.length;
+  await publish(anOutcome("a", 2), anOutcome("b", 2));
+  await until("the next ones of both are pushed", () => got.length === before + 2);
+  await until("nobody stands in line", async () => (await redis.exists(pushLineKey(id, "b"))) === 0);
 });
 
 test("410 ends it: the destination is paused with a notice, and nothing is lost", async () => {

@@ -1,4 +1,5 @@
 import { changedDestination, type DestinationView, newDestination } from "@calendly-worker/core/outcomes/destination";
+import type { WantedLetters } from "@calendly-worker/core/outcomes/manage-destinations";
 import { Command, InvalidArgumentError } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { wholeOf } from "../options.ts";
@@ -29,7 +30,8 @@ export function destinationsCommand(ports: CommandPorts): Command {
     .addCommand(rotateSecretCommand(ports))
     .addCommand(removeCommand(ports))
     .addCommand(deadLettersCommand(ports))
-    .addCommand(redeliverCommand(ports));
+    .addCommand(redeliverCommand(ports))
+    .addCommand(dropCommand(ports));
 }
 
 function listCommand({ open, say }: CommandPorts): Command {
@@ -155,23 +157,46 @@ function deadLettersCommand({ open, say }: CommandPorts): Command {
     });
 }
 
+type Choice = Json & { readonly all?: true; readonly dryRun?: true };
+
 function redeliverCommand({ open, say }: CommandPorts): Command {
-  return new Command("redeliver")
+  return choosing(new Command("redeliver"), "pushed")
     .description("Pushes dead letters again: those of the outcomes that are named, or all.")
-    .argument("<id>", "as `destinations list` gives it")
-    .argument("[outcomes...]", "ids of outcomes, as `destinations dead-letters` gives them")
-    .option("--all", "all of them")
-    .option("--dry-run", "only say what would be pushed")
-    .option("--json", "print JSON")
-    .action(async (id: string, outcomes: string[], options: Json & { all?: true; dryRun?: true }) => {
-      if (outcomes.length > 0 === (options.all === true)) throw new Error("expected ids of outcomes, or --all");
+    .action(async (id: string, outcomes: string[], choice: Choice) => {
+      const wanted = wantedBy(outcomes, choice);
       const { destinations } = await open();
-      const wanted = { outcomes: options.all ? undefined : outcomes, dryRun: options.dryRun === true };
       const redelivered = await there(id, destinations.redeliver(id, wanted));
-      if (options.json) return say(JSON.stringify({ redelivered, dryRun: wanted.dryRun }));
+      if (choice.json) return say(JSON.stringify({ redelivered, dryRun: wanted.dryRun }));
       for (const outcome of redelivered) say(outcome);
       say(`${redelivered.length} ${wanted.dryRun ? "would be" : "are"} pushed again.`);
     });
+}
+
+function dropCommand({ open, say }: CommandPorts): Command {
+  return choosing(new Command("drop"), "dropped")
+    .description("Forgets dead letters, which are not pushed any more: those of the outcomes that are named, or all.")
+    .action(async (id: string, outcomes: string[], choice: Choice) => {
+      const wanted = wantedBy(outcomes, choice);
+      const { destinations } = await open();
+      const dropped = await there(id, destinations.drop(id, wanted));
+      if (choice.json) return say(JSON.stringify({ dropped, dryRun: wanted.dryRun }));
+      for (const outcome of dropped) say(outcome);
+      say(`${dropped.length} ${wanted.dryRun ? "would be" : "are"} dropped.`);
+    });
+}
+
+function choosing(command: Command, done: string): Command {
+  return command
+    .argument("<id>", "as `destinations list` gives it")
+    .argument("[outcomes...]", "ids of outcomes, as `destinations dead-letters` gives them")
+    .option("--all", "all of them")
+    .option("--dry-run", `only say what would be ${done}`)
+    .option("--json", "print JSON");
+}
+
+function wantedBy(outcomes: readonly string[], { all, dryRun }: Choice): WantedLetters {
+  if (outcomes.length > 0 === (all === true)) throw new Error("expected ids of outcomes, or --all");
+  return { outcomes: all ? undefined : outcomes, dryRun: dryRun === true };
 }
 
 /** Options that say what a destination gets. */

@@ -17,10 +17,15 @@ export interface DestinationManager {
   rotateSecret(id: string, overlapMs: number): Promise<(DestinationView & { readonly secret: string }) | undefined>;
   deadLetters(id: string): Promise<PushDeadLetter[] | undefined>;
   /** Pushes dead letters again: those of the outcomes, or all. Gives the outcomes' ids. */
-  redeliver(
-    id: string,
-    wanted: { readonly outcomes?: readonly string[] | undefined; readonly dryRun: boolean },
-  ): Promise<string[] | undefined>;
+  redeliver(id: string, wanted: WantedLetters): Promise<string[] | undefined>;
+  /** Forgets dead letters: those of the outcomes, or all. Gives the outcomes' ids. */
+  drop(id: string, wanted: WantedLetters): Promise<string[] | undefined>;
+}
+
+/** Dead letters that something is to be done to: those of the outcomes, or all. */
+export interface WantedLetters {
+  readonly outcomes?: readonly string[] | undefined;
+  readonly dryRun: boolean;
 }
 
 const SECRET_BYTES = 32;
@@ -63,6 +68,19 @@ export function createDestinationManager(ports: {
     if (isPaused) return await queues.pause(id);
     await queues.release(id);
     await queues.resume(id);
+  }
+
+  /** Does something to dead letters, the oldest first; gives their outcomes' ids. */
+  async function withLetters(
+    id: string,
+    { outcomes, dryRun }: WantedLetters,
+    act: (job: string) => Promise<unknown>,
+  ): Promise<string[] | undefined> {
+    if ((await destinations.find(id)) === undefined) return undefined;
+    const all = await queues.deadLetters(id, Number.MAX_SAFE_INTEGER);
+    const wanted = all.filter((letter) => outcomes === undefined || outcomes.includes(letter.id)).toReversed();
+    if (!dryRun) for (const { job } of wanted) await act(job);
+    return wanted.map((letter) => letter.id);
   }
 
   return {
@@ -108,13 +126,8 @@ export function createDestinationManager(ports: {
       if ((await destinations.find(id)) === undefined) return undefined;
       return await queues.deadLetters(id, MOST_DEAD_LETTERS);
     },
-    async redeliver(id, { outcomes, dryRun }) {
-      if ((await destinations.find(id)) === undefined) return undefined;
-      const all = await queues.deadLetters(id, Number.MAX_SAFE_INTEGER);
-      const wanted = all.filter((letter) => outcomes === undefined || outcomes.includes(letter.id)).toReversed();
-      if (!dryRun) for (const { job } of wanted) await queues.redeliver(id, job);
-      return wanted.map((letter) => letter.id);
-    },
+    redeliver: (id, wanted) => withLetters(id, wanted, (job) => queues.redeliver(id, job)),
+    drop: (id, wanted) => withLetters(id, wanted, (job) => queues.drop(id, job)),
   };
 }
 

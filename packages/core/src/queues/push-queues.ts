@@ -1,6 +1,7 @@
 import { type Job, Queue } from "bullmq";
 import type { Redis } from "../redis/connect.ts";
 import type { Shard } from "../redis/keys.ts";
+import { dropJobs } from "../store/ended-jobs.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { outcomeOfPushJob, type PushJob, pushesTo } from "./contracts.ts";
 import { jobOptions } from "./producer.ts";
@@ -27,6 +28,8 @@ export interface PushQueues {
   deadLetters(destinationId: string, limit: number): Promise<PushDeadLetter[]>;
   /** Lets a dead letter be tried again, with all its tries. */
   redeliver(destinationId: string, job: string): Promise<void>;
+  /** Forgets a dead letter; false where it is none any more. */
+  drop(destinationId: string, job: string): Promise<boolean>;
   isPending(destinationId: string, job: string): Promise<boolean>;
   /** Index of a shard → stream id of its oldest outcome that waits to be pushed to any of these. */
   oldestWaiting(destinationIds: readonly string[]): Promise<ReadonlyMap<number, string>>;
@@ -86,6 +89,9 @@ export function createPushQueues(ports: {
     async redeliver(destinationId, id) {
       const job = await queueOf(destinationId).getJob(id);
       await job?.retry("failed", { resetAttemptsMade: true });
+    },
+    async drop(destinationId, id) {
+      return (await dropJobs(redis, shard, pushesTo(destinationId), "failed", [id])) > 0;
     },
     async isPending(destinationId, job) {
       const state = await queueOf(destinationId).getJobState(job);
