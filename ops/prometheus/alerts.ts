@@ -338,7 +338,7 @@ export const ALERTS: readonly Alert[] = [
   {
     name: "CalendlyConsumerDeadLetters",
     severity: "ticket",
-    because: "It is another service's; what it has given up is kept.",
+    because: "It is another service's; what it has given up is kept for 30 days.",
     summary: "A consumer group has given up outcomes",
     expr: () => "max by (group) (calendly_outcomes_group_dead_letters) > 0",
     forSeconds: 5 * MINUTE,

@@ -118,6 +118,34 @@ describe("groups of consumers", () => {
     );
   });
 
+  test("can have what they gave up dropped, one or all, and stay where they are", async () => {
+    const drop = (...args: string[]) => calendly("outcomes", "dead-letters", "crm", ...args);
+    const before = await json("outcomes", "groups");
+    expect((await drop("x.confirmed", "--drop", "--dry-run")).stdout).toBe("x.confirmed\n1 would be dropped.\n");
+    expect(await json("outcomes", "dead-letters", "crm")).toHaveLength(2);
+    expect(await drop("x.confirmed", "nobody", "--drop")).toMatchObject({
+      status: 0,
+      stdout: "x.confirmed\n1 are dropped.\n",
+      stderr: "1 of them are not among the dead letters.\n",
+    });
+    expect(await json("outcomes", "dead-letters", "crm")).toMatchObject([{ id: "error" }]);
+    const all = await json("outcomes", "dead-letters", "crm", "--drop", "--all");
+    expect(all).toEqual({ dropped: ["error"], dryRun: false });
+    expect((await drop()).stdout).toBe("There is no dead letter.\n");
+    expect(await json("outcomes", "groups")).toEqual(before);
+  });
+
+  test.each([
+    [["--drop"], /expected ids of outcomes, or --all/],
+    [["x.confirmed", "--drop", "--all"], /expected ids of outcomes, or --all/],
+    [["x.confirmed"], /go with --drop/],
+    [["--all"], /go with --drop/],
+    [["--dry-run"], /go with --drop/],
+  ])("dead-letters crm %j is refused with what was expected", async (args, said) => {
+    const { status, stderr } = await calendly("outcomes", "dead-letters", "crm", ...args);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(said)]);
+  });
+
   test("are not forgotten while somebody reads for them, and those of the workers never", async () => {
     await redis.set(groupLeaseKey(shards.first, "crm"), "till/1", "PX", 60_000);
     const inUse = await calendly("outcomes", "forget", "crm");

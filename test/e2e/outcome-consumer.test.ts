@@ -367,6 +367,26 @@ test("a group is not forgotten while a consumer reads for it, and what it has gi
   expect(handled).toEqual(["a.1", "b.1"]);
 });
 
+test("what a group has given up is forgotten after 30 days, and the group goes on where it was", async () => {
+  await publish(anOutcome("bad"));
+  const { consumer } = consume({
+    maxAttempts: 1,
+    onOutcome: () => Promise.reject(new Error("no customer ann@example.com")),
+  });
+  const letters = async () => (await readDeadLetters(redis, shards.first, "crm")).map(({ id }) => id);
+  await until("it is given up", async () => (await letters()).length === 1);
+  await consumer.stop();
+  // Its outcome is kept for one day.
+  await trimAfter(29);
+  expect(await letters()).toEqual(["bad.1"]);
+  await trimAfter(31);
+  expect(await letters()).toEqual([]);
+  const next = consume();
+  await publish(anOutcome("next"));
+  await until("it goes on", () => next.handled.length > 0);
+  expect(next.handled).toEqual(["next.1"]);
+});
+
 test("a Redis that refuses to make the group is asked again until it takes it", async () => {
   await publish(anOutcome("a"));
   // As one does that is failing over: it answers, and writes nothing.

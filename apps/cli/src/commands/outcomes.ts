@@ -2,7 +2,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
 import { forgetGroup } from "@calendly-worker/core/store/forget-group";
-import { readDeadLetters, readGroups } from "@calendly-worker/core/store/outcome-groups";
+import {
+  type DeadLetter,
+  dropDeadLetters,
+  readDeadLetters,
+  readGroups,
+} from "@calendly-worker/core/store/outcome-groups";
 import { Command, InvalidArgumentError } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { timeOf } from "../options.ts";
@@ -42,13 +47,29 @@ function agedOf(oldest: string | undefined): { readonly oldestAt: string | null 
   return { oldestAt: oldest === undefined ? null : new Date(Number(oldest.split("-")[0])).toISOString() };
 }
 
-function deadLettersCommand({ open, say }: CommandPorts): Command {
+interface DeadLetterOptions {
+  readonly reveal?: true;
+  readonly drop?: true;
+  readonly all?: true;
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+function deadLettersCommand(ports: CommandPorts): Command {
+  const { open, say } = ports;
   return new Command("dead-letters")
-    .description("Lists outcomes that a group of consumers has given up.")
+    .description("Lists outcomes that a group of consumers has given up, or forgets that it has.")
     .argument("<group>", "as `outcomes groups` gives it")
+    .argument("[outcomes...]", "with --drop: ids of outcomes, as they are listed")
     .option("--reveal", "show what the error said, which may be personal data")
+    .option("--drop", "forget those that are named, or all; the group goes on where it is")
+    .option("--all", "with --drop: all of them")
+    .option("--dry-run", "with --drop: only say what would be dropped")
     .option("--json", "print JSON")
-    .action(async (group: string, { reveal, json }: { reveal?: true; json?: true }) => {
+    .action(async (group: string, outcomes: string[], options: DeadLetterOptions) => {
+      const { reveal, drop, all, dryRun, json } = options;
+      if (drop) return await dropLetters(ports, group, outcomes, options);
+      if (outcomes.length > 0 || all || dryRun) throw new Error("ids of outcomes, --all and --dry-run go with --drop");
       const { redis, shards } = await open();
       const letters = (await Promise.all(shards.all.map((shard) => readDeadLetters(redis, shard, group)))).flat();
       if (json)
@@ -59,6 +80,30 @@ function deadLettersCommand({ open, say }: CommandPorts): Command {
         say(`${id}  ${type} of ${subject}\n  ${why}, given up ${at} after ${attempts} tries; entry ${streamId}`);
       }
     });
+}
+
+async function dropLetters(
+  { open, say, note }: CommandPorts,
+  group: string,
+  outcomes: readonly string[],
+  { all, dryRun = false, json }: { readonly all?: true; readonly dryRun?: boolean; readonly json?: true },
+): Promise<void> {
+  if (outcomes.length > 0 === (all === true)) throw new Error("expected ids of outcomes, or --all");
+  const { redis, shards } = await open();
+  const isWanted = ({ id }: DeadLetter) => all === true || outcomes.includes(id);
+  const found = await Promise.all(
+    shards.all.map(async (shard) =>
+      dryRun
+        ? (await readDeadLetters(redis, shard, group)).filter(isWanted)
+        : await dropDeadLetters(redis, shard, group, isWanted),
+    ),
+  );
+  const dropped = found.flat().map(({ id }) => id);
+  const unknown = outcomes.filter((id) => !dropped.includes(id)).length;
+  if (unknown > 0) note(`${unknown} of them are not among the dead letters.`);
+  if (json) return say(JSON.stringify({ dropped, dryRun }));
+  for (const id of dropped) say(id);
+  say(`${dropped.length} ${dryRun ? "would be" : "are"} dropped.`);
 }
 
 function aclCommand({ open, say, note }: CommandPorts): Command {

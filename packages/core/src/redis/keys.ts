@@ -97,7 +97,7 @@ export const groupMembersKey = (shard: Shard, group: string) => `${outcomeGroupP
 /** Hash stream id → how often an outcome was tried in vain. No expiry; emptied as outcomes are settled. */
 export const groupAttemptsKey = (shard: Shard, group: string) => `${outcomeGroupPrefix(shard, group)}attempts`;
 
-/** Stream of outcomes that a group has given up: stream_id, id, type, subject, attempts, error, reason. About 10,000 are kept. */
+/** Stream of outcomes that a group has given up: stream_id, id, type, subject, attempts, error, reason. About 10,000 are kept, for 30 days. */
 export const groupDeadLettersKey = (shard: Shard, group: string) => `${outcomeGroupPrefix(shard, group)}dead`;
 
 /** Hash: what was announced of a booking to come, and how it ended. Expires with the retention. */

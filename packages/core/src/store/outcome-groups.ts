@@ -242,24 +242,49 @@ export async function readGroups(redis: Redis, shard: Shard): Promise<GroupState
 /** What a group has given up in a shard, the oldest first. */
 export async function readDeadLetters(redis: Redis, shard: Shard, group: string): Promise<DeadLetter[]> {
   const entries = await redis.xrange(groupDeadLettersKey(shard, group), "-", "+");
-  return entries.map(([entryId, fields]) => {
-    const all = fieldsOf(fields);
-    const of = (name: string) => all.get(name) ?? "";
-    const at = new Date(Number(entryId.split("-")[0])).toISOString();
-    const [streamId, id, type, subject] = [of("stream_id"), of("id"), of("type"), of("subject")];
-    return {
-      group,
-      shard: shard.index,
-      streamId,
-      id,
-      type,
-      subject,
-      attempts: Number(of("attempts")),
-      error: all.get("error"),
-      reason: of("reason"),
-      at,
-    };
-  });
+  return entries.map((entry) => deadLetterOf(shard, group, entry));
+}
+
+function deadLetterOf(shard: Shard, group: string, [entryId, fields]: Entry): DeadLetter {
+  const all = fieldsOf(fields);
+  const of = (name: string) => all.get(name) ?? "";
+  const at = new Date(Number(entryId.split("-")[0])).toISOString();
+  const [streamId, id, type, subject] = [of("stream_id"), of("id"), of("type"), of("subject")];
+  return {
+    group,
+    shard: shard.index,
+    streamId,
+    id,
+    type,
+    subject,
+    attempts: Number(of("attempts")),
+    error: all.get("error"),
+    reason: of("reason"),
+    at,
+  };
+}
+
+/** Forgets what a group has given up in a shard: those that `isWanted`. Its position stays. Gives what it forgot. */
+export async function dropDeadLetters(
+  redis: Redis,
+  shard: Shard,
+  group: string,
+  isWanted: (letter: DeadLetter) => boolean,
+): Promise<DeadLetter[]> {
+  const key = groupDeadLettersKey(shard, group);
+  const dropped: DeadLetter[] = [];
+  for (const entry of await redis.xrange(key, "-", "+")) {
+    const letter = deadLetterOf(shard, group, entry);
+    if (isWanted(letter) && (await redis.xdel(key, entry[0])) > 0) dropped.push(letter);
+  }
+  return dropped;
+}
+
+/** Forgets what the groups of a shard gave up before that time, in ms. */
+export async function trimDeadLetters(redis: Redis, shard: Shard, before: number): Promise<void> {
+  for (const { name } of await groupRows(redis, shard)) {
+    await redis.xtrim(groupDeadLettersKey(shard, name), "MINID", before);
+  }
 }
 
 export async function countDeadLetters(redis: Redis, shard: Shard, group: string): Promise<number> {
@@ -273,10 +298,7 @@ export async function eraseDeadLetters(
   isErased: (subject: string) => boolean,
 ): Promise<void> {
   for (const { name } of await groupRows(redis, shard)) {
-    const key = groupDeadLettersKey(shard, name);
-    for (const [entryId, fields] of await redis.xrange(key, "-", "+")) {
-      if (isErased(fieldsOf(fields).get("subject") ?? "")) await redis.xdel(key, entryId);
-    }
+    await dropDeadLetters(redis, shard, name, ({ subject }) => isErased(subject));
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Redis } from "../redis/connect.ts";
 import { outcomeStreamKey, outcomesTrimmedKey, type Shard } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
+import { trimDeadLetters } from "./outcome-groups.ts";
 
 export interface Trimmed {
   readonly dropped: number;
@@ -14,12 +15,15 @@ export interface OutcomeTrimmer {
   /**
    * Drops outcomes older than the retention. What a consumer group has not acknowledged is kept longer, and what comes
    * from `oldestPush` on, the stream id of the oldest outcome that waits for a destination; but nothing beyond the maximum
-   * age: a group that nobody reads any more must not fill Redis.
+   * age: a group that nobody reads any more must not fill Redis. What groups have given up goes after 30 days, whether its
+   * outcome is kept or not.
    */
   trim(shard: Shard, oldestPush?: string): Promise<Trimmed>;
 }
 
 const DAY_MS = 86_400_000;
+/** As the dead letters of deliveries and pushes. */
+const DEAD_LETTER_DAYS = 30;
 
 const trimOutcomes = defineScript({
   name: "trim-outcomes",
@@ -40,9 +44,10 @@ export function createOutcomeTrimmer(ports: {
   const { redis, retentionDays, maxAgeDays, now } = ports;
   const before = (days: number) => now() - days * DAY_MS;
   return {
-    trim(shard, oldestPush = "") {
+    async trim(shard, oldestPush = "") {
+      await trimDeadLetters(redis, shard, before(DEAD_LETTER_DAYS));
       const keys = { outcomes: outcomeStreamKey(shard), trimmed: outcomesTrimmedKey(shard) };
-      return trimOutcomes(redis, keys, {
+      return await trimOutcomes(redis, keys, {
         keep_from: before(Math.min(retentionDays, maxAgeDays)),
         keep_from_at_last: before(maxAgeDays),
         warn_from: before(maxAgeDays / 2),

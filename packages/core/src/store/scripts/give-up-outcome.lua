@@ -2,7 +2,7 @@
 --   lease      string: who reads
 --   outcomes   stream
 --   attempts   hash stream id -> tries in vain
---   dead       stream
+--   dead       stream, trimmed by age elsewhere
 --   holder     the consumer
 --   group      name
 --   stream_id  of the outcome
