@@ -128,7 +128,7 @@ test("a disabled subscription is made anew by one of several workers, with the k
   expect(workers.map(({ output }) => output()).join()).not.toMatch(/the-other-key|test-signing-key/);
 });
 
-test("the comparison of a dark time that is given up is a dead letter, and goes on when it is tried again", async () => {
+test("the comparison of a dark time that is given up is a dead letter, and has all its tries again when it is tried again", async () => {
   const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
   const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
   await until("all is well", async () => (await problems()) === "");
@@ -146,8 +146,11 @@ test("the comparison of a dark time that is given up is a dead letter, and goes 
     return failed.length > 0 && failed;
   });
   expect(dead).toMatchObject({ queue: "sweeps", id: jobId, attempts: sweeps.attempts });
-  delete event.inviteesStatus;
   expect(await queues.retry(({ id }) => id === jobId)).toBe(1);
+  const tries = async () => Number(await redis.hget(`{calendly:0}:sweeps:${jobId}`, "atm"));
+  await until("it has failed again, with tries left", async () => [1, 2].includes(await tries()));
+  expect(await queues.failed()).toEqual([]);
+  delete event.inviteesStatus;
   expect(await worker.untilLogged("compared")).toMatchObject({ seen: 1, read: 1, passedOver: 0 });
   await until("it is no dead letter any more", async () => (await queues.failed()).length === 0);
   await queues.close();

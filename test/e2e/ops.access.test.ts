@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { createApiClient } from "../support/api-client.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
@@ -187,6 +188,22 @@ describe("the queue dashboard", () => {
     expect(overview).toMatch(/ops<\/td><td>queues<\/td><td>deliveries\/resume/);
     expect(stack.worker.logs).toContainEqual(expect.objectContaining({ event: "dashboard_action", who: "ann" }));
   });
+
+  test.each([["/deliveries/spent/retry"], ["/deliveries/retry/failed"]])(
+    "gives a job that is tried again all its tries: %s",
+    async (path) => {
+      const { redis } = stack;
+      const [job, queue] = ["{calendly:0}:deliveries:spent", "{calendly:0}:deliveries"];
+      // One that can never work, and has failed as often as it may.
+      const about = { name: "invitee.created", data: "{}", opts: "{}", timestamp: Date.now(), delay: 0, priority: 0 };
+      await redis.hset(job, { ...about, atm: deliveries.attempts });
+      await redis.zadd(`${queue}:failed`, Date.now(), "spent");
+      expect((await board(path, { method: "PUT" })).ok).toBe(true);
+      await until("it has failed again", () => redis.hget(job, "finishedOn"));
+      expect(await redis.hget(job, "atm")).toBe("1");
+      await redis.multi().zrem(`${queue}:failed`, "spent").del(job).exec();
+    },
+  );
 
   test.each([
     ["PUT", "/deliveries/obliterate"],

@@ -66,7 +66,7 @@ export function queueCommand(ports: CommandPorts): Command {
       .option("--json", "print JSON");
 
   const retry = choosing(new Command("retry"))
-    .description("Lets jobs that were given up be tried again.")
+    .description("Lets jobs that were given up be tried again, with all their tries.")
     .action(async (ids: string[], { all, json }: Json & { all?: true }) => {
       const count = await withChosen(ids, all, (queues, isWanted) => queues.retry(isWanted));
       say(json ? JSON.stringify({ retried: count }) : `${count} jobs are tried again.`);

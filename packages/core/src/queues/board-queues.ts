@@ -1,4 +1,4 @@
-import { Queue } from "bullmq";
+import { type FinishedStatus, Job, type JobProgress, Queue } from "bullmq";
 import type { Redis } from "../redis/connect.ts";
 import type { Shard, Shards } from "../redis/keys.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -16,6 +16,19 @@ export interface BoardQueues {
   close(): Promise<void>;
 }
 
+/** Has all its tries again when the dashboard lets it be tried again; BullMQ would leave it a single one. */
+class JobOfBoard<D, R, N extends string, P extends JobProgress> extends Job<D, R, N, P> {
+  override async retry(state?: FinishedStatus): Promise<void> {
+    await super.retry(state, { resetAttemptsMade: true });
+  }
+}
+
+class QueueOfBoard extends Queue {
+  protected override get Job(): typeof Job {
+    return JobOfBoard;
+  }
+}
+
 /** `redis` must be ready: a BullMQ queue made on a connection that is not stays broken. */
 export function openBoardQueues(ports: {
   readonly redis: Redis;
@@ -29,7 +42,7 @@ export function openBoardQueues(ports: {
     const key = `${prefix}${name}`;
     const known = opened.get(key);
     if (known !== undefined) return known;
-    const queue = new Queue(name, { connection: redis, prefix: shard.tag });
+    const queue = new QueueOfBoard(name, { connection: redis, prefix: shard.tag });
     queue.on("error", (err) => log.debug({ err, queue: name }, "queue error"));
     const made = { queue, prefix };
     opened.set(key, made);

@@ -39,7 +39,7 @@ export interface QueueOperations {
   failed(): Promise<FailedJob[]>;
   /** When the job of an identity was added and begun, in ms; undefined where it is not remembered any more. */
   timesOf(queue: string, identity: string): Promise<JobTimes | undefined>;
-  /** Lets failed jobs be tried again: those that `isWanted`. Gives how many. */
+  /** Lets failed jobs be tried again, with all their tries: those that `isWanted`. Gives how many. */
   retry(isWanted: (job: FailedJob) => boolean): Promise<number>;
   /** Drops failed jobs: those that `isWanted`. Gives how many. */
   drop(isWanted: (job: FailedJob) => boolean): Promise<number>;
@@ -120,7 +120,7 @@ export function createQueueOperations({
     },
     async retry(isWanted) {
       const wanted = (await failedJobs()).filter(({ shown }) => isWanted(shown));
-      for (const { job } of wanted) await job.retry("failed");
+      for (const { job } of wanted) await job.retry("failed", { resetAttemptsMade: true });
       return wanted.length;
     },
     async drop(isWanted) {
