@@ -1,10 +1,12 @@
 import { spawnSync } from "node:child_process";
+import { parseResourceUri } from "@calendly-worker/core/calendly/references";
 import {
   bookingKey,
   createShards,
   groupDeadLettersKey,
   lookupKey,
   outcomeStreamKey,
+  waitingKey,
 } from "@calendly-worker/core/redis/keys";
 import { lookupPrefix } from "@calendly-worker/core/store/lookups";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
@@ -210,6 +212,26 @@ test("who is named in somebody else's booking comes back with its next delivery,
   expect(await isNamed()).toBe(true);
   erase();
   expect(await isNamed()).toBe(false);
+});
+
+test("a routing form is of nobody by its own words: it is erased for what somebody has entered, also where it waits", async () => {
+  const { account } = stack.simulator;
+  const submit = (email: string) => ({
+    uri: account.submitRoutingForm([{ question: "E-mail", answer: email }], "intro"),
+  });
+  const [theirs, another, queued] = [submit("Mia@x.example"), submit("noah@x.example"), submit("mia@x.example")];
+  await stack.deliver(theirs);
+  await stack.deliver(another);
+  expect(run(["queue", "pause"])).toMatchObject({ status: 0 });
+  const happening = account.history().find(({ payload }) => payload["uri"] === queued.uri);
+  await deliver(stack.ingest.webhookUrl, bodyOf(happening ?? never()));
+
+  // One that waits for its booking, the job that is done with it, and one that waits for its turn.
+  const { status, stdout } = run(["erase", "--json", "mia@x.example"]);
+  expect({ status, told: JSON.parse(stdout) }).toMatchObject({ status: 0, told: { deliveries: 3, others: 0 } });
+  expect((await everything()).toLowerCase()).not.toContain("mia@x.example");
+  expect(await stack.redis.exists(waitingKey(shard, parseResourceUri(another.uri)))).toBe(1);
+  run(["queue", "resume"]);
 });
 
 /** A booking of somebody else that names a person, who is erased; `meanwhile` is done before that is told again. */

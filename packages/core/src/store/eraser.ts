@@ -26,7 +26,7 @@ import { type BookingStore, streamEntries } from "./bookings.ts";
 import { defineScript } from "./define-script.ts";
 import type { HostTimes } from "./host-times.ts";
 import { eraseDeadLetters } from "./outcome-groups.ts";
-import { mentions, ownerOf, parse, redact } from "./personal-data.ts";
+import { mayBeOf, mentions, ownerOf, parse, redact } from "./personal-data.ts";
 import type { Quarantine } from "./quarantine.ts";
 
 /** What was found of a person and is gone. */
@@ -141,7 +141,7 @@ export function createEraser(ports: {
     const result = await ports.deliveries.remove(({ body }, isFinished) => {
       const owner = ownerOf(body, email);
       if (owner !== undefined) owners.push(owner);
-      return owner !== undefined || (isFinished && mentions(JSON.stringify(body), email));
+      return owner !== undefined || mayBeOf(body, email) || (isFinished && mentions(JSON.stringify(body), email));
     });
     for (const owner of owners) await bookings.markErased(owner);
     return result;
@@ -152,8 +152,8 @@ export function createEraser(ports: {
     for await (const id of awaitedIds()) {
       for (const delivery of await bookings.waitingFor(id)) {
         const owner = ownerOf(delivery.body, email);
-        if (owner === undefined) continue;
-        await bookings.markErased(owner);
+        if (owner !== undefined) await bookings.markErased(owner);
+        else if (!mayBeOf(delivery.body, email)) continue;
         await bookings.clearWaiting(id, delivery);
         count += 1;
       }

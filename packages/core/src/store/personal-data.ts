@@ -1,4 +1,4 @@
-import { parseInviteeUri } from "../calendly/references.ts";
+import { isInviteeUri, parseInviteeUri } from "../calendly/references.ts";
 
 /** Whether a text, JSON or not, holds an e-mail address (given in lower case). */
 export function mentions(text: string, email: string): boolean {
@@ -7,14 +7,23 @@ export function mentions(text: string, email: string): boolean {
 
 /** Id of the invitee that a delivery's JSON is about, where that one has the e-mail address (given in lower case). */
 export function ownerOf(body: unknown, email: string): string | undefined {
+  const owner = inviteeIn(body);
+  return owner?.email.toLowerCase() === email ? owner.id : undefined;
+}
+
+/**
+ * Whether a delivery's JSON holds an e-mail address (given in lower case) and does not say whom it is about, as a routing
+ * form that somebody has filled in: it may be theirs.
+ */
+export function mayBeOf(body: unknown, email: string): boolean {
+  return inviteeIn(body) === undefined && mentions(JSON.stringify(body), email);
+}
+
+function inviteeIn(body: unknown): { readonly id: string; readonly email: string } | undefined {
   const { payload } = (body ?? {}) as { payload?: { uri?: unknown; email?: unknown } | null };
-  const { uri, email: owner } = payload ?? {};
-  if (typeof owner !== "string" || owner.toLowerCase() !== email || typeof uri !== "string") return undefined;
-  try {
-    return parseInviteeUri(uri).inviteeId;
-  } catch {
-    return undefined;
-  }
+  const { uri, email } = payload ?? {};
+  if (typeof email !== "string" || typeof uri !== "string" || !isInviteeUri(uri)) return undefined;
+  return { id: parseInviteeUri(uri).inviteeId, email };
 }
 
 /** The same without an e-mail address (given in lower case): dropped from lists of such, else `[erased]` stands for it. */
