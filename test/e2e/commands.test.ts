@@ -8,12 +8,15 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
-import { createdBody, newInvitee } from "../support/bookings.ts";
+import { type Invitee as Booked, canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
 import { runCommand, startCommand } from "../support/cli.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
+import { jobCount } from "../support/job-count.ts";
+import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, type OutcomeLog, openOutcomeLog, startIngest, startWorker } from "../support/stack.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 import { keysLike } from "../support/whole-redis.ts";
 
@@ -267,6 +270,64 @@ describe("quarantine", () => {
     expect((await run(["quarantine", "drop", "body/1", "--dry-run"])).stdout).toBe("body/1: would be dropped\n");
     expect((await run(["quarantine", "drop", "--all"])).stdout).toBe("body/1: dropped\n");
     expect((await run(["quarantine", "list"])).stdout).toBe("The quarantine is empty.\n");
+  });
+
+  /** The body of a delivery that makes no chain: a second successor of one invitee. */
+  async function malformedBody(third: Booked): Promise<string> {
+    const [first, second] = [newInvitee(), newInvitee()];
+    const chain = [createdBody(first), canceledBody(first, { next: second }), createdBody(second, first)];
+    for (const body of chain) expect((await deliver(ingest.webhookUrl, body)).status).toBe(200);
+    await until("the chain is folded", () => redis.exists(`{calendly:0}:index:${second.id}`));
+    return createdBody(third, first);
+  }
+
+  /** How often a delivery was quarantined by the worker. */
+  const timesQuarantined = (identity: string) =>
+    worker.logs.filter((line) => line["identity"]?.toString().endsWith(identity) && line["result"] === "quarantined")
+      .length;
+
+  testWhere("a proxy", "an entry that is replayed in vain stays, however slow the command is", async () => {
+    const third = newInvitee();
+    const id = `invitee.created/${third.id}`;
+    await keep(id, await malformedBody(third));
+    const proxy = await startTcpProxy(server.port);
+    const held = proxy.holdAt("zrem", "before");
+    const replaying = run(["quarantine", "replay", id], { REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+    // Where the command deletes something itself, the worker is faster.
+    await Promise.race([held, replaying]);
+    await until("it is quarantined again", () => timesQuarantined(id) === 1);
+    proxy.letGo();
+    expect(await replaying).toMatchObject({ status: 0, stdout: `${id}: goes on as invitee.rescheduled (${id})\n` });
+    await proxy.close();
+    expect(await quarantine().get(id)).toMatchObject({ reason: "chain_malformed", signedWith: "primary" });
+    expect(await quarantine().count(Date.now())).toBe(1);
+    await quarantine().drop(id);
+  });
+
+  test("an entry that could not even be named is kept under its name when it is replayed in vain", async () => {
+    const third = newInvitee();
+    await keep("body/2", await malformedBody(third));
+    await run(["quarantine", "replay", "body/2"]);
+    await until("it is quarantined again", () => timesQuarantined(`invitee.created/${third.id}`) === 1);
+    expect((await quarantine().list(10)).map(({ id }) => id)).toEqual([`invitee.created/${third.id}`]);
+    await quarantine().drop(`invitee.created/${third.id}`);
+  });
+
+  test("an entry that is replayed twice before a worker takes it up counts once, and is there until then", async () => {
+    const mended = newInvitee();
+    const id = `invitee.created/${mended.id}`;
+    await keep(id, createdBody(mended));
+    await run(["queue", "pause"]);
+    for (let times = 0; times < 2; times++)
+      expect(await run(["quarantine", "replay", id])).toMatchObject({
+        status: 0,
+        stdout: `${id}: goes on as invitee.created (${id})\n`,
+      });
+    expect(await quarantine().count(Date.now())).toBe(1);
+    await run(["queue", "resume"]);
+    await until("both are done", async () => (await jobCount(redis, createShards(1).first, "deliveries")) === 0);
+    expect((await ids()).filter((outcome) => outcome.startsWith(mended.id))).toEqual([`${mended.id}.confirmed`]);
+    expect(await quarantine().count(Date.now())).toBe(0);
   });
 });
 

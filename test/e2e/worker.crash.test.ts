@@ -1,8 +1,10 @@
 import { createShards, hostBookingsKey } from "@calendly-worker/core/redis/keys";
+import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, startSimulator } from "../simulator/simulator.ts";
 import type { AppProcess } from "../support/app-process.ts";
 import { canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
+import { runCommand } from "../support/cli.ts";
 import { deliver } from "../support/deliveries.ts";
 import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
@@ -117,6 +119,34 @@ describe("a worker that is killed in the middle of a job", () => {
       }
     },
   );
+
+  testWhere("a proxy", "before it put back what it took out of quarantine in vain: another one does", async () => {
+    const shards = createShards(1);
+    const quarantine = createQuarantine({ redis: stack.redis, shards, retentionDays: 90 });
+    // A second successor of one invitee makes no chain.
+    const [first, second, third] = [newInvitee(), newInvitee(), newInvitee()];
+    const [id, body] = [`invitee.created/${third.id}`, createdBody(third, first)];
+    for (const one of [createdBody(first), canceledBody(first, { next: second }), createdBody(second, first)])
+      await send(one);
+    await stack.outcomes.untilThere([`${second.id}.rescheduled`]);
+    await stack.worker.end();
+    const receivedAt = new Date().toISOString();
+    await quarantine.keep({ id, reason: "payload_invalid", problems: [], receivedAt, body: Buffer.from(body) });
+
+    const doomed = startWorker(`redis://127.0.0.1:${proxy.port}`);
+    workers.push(doomed);
+    await doomed.untilLogged("taking jobs");
+    const held = proxy.holdAt("chain_malformed", "before");
+    expect(await runCommand(["quarantine", "replay", id], { REDIS_URL: server.url })).toMatchObject({ status: 0 });
+    await held;
+    expect(await quarantine.get(id)).toBeUndefined();
+    doomed.signal("SIGKILL");
+    await doomed.exited;
+
+    workers.push(startWorker(server.url));
+    await until("it is there again", () => quarantine.get(id));
+    expect(await quarantine.get(id)).toMatchObject({ reason: "chain_malformed", body: Buffer.from(body) });
+  });
 
   test("again and again under load: each outcome once", async () => {
     const invitees = Array.from({ length: 150 }, () => newInvitee());

@@ -124,12 +124,12 @@ async function chosen(
 }
 
 async function replay(
-  { quarantine, shards }: Installation,
+  { shards }: Installation,
   jobs: PendingJobs<typeof deliveries>,
   entry: Quarantined,
   isDryRun: boolean,
 ): Promise<{ readonly id: string; readonly result: string }> {
-  const { id } = entry;
+  const { id, receivedAt, signedWith } = entry;
   const reading = readDelivery(entry.body);
   if (reading.kind === "unreadable") {
     return { id, result: `still unreadable: ${[reading.reason, ...reading.problems].join("; ")}` };
@@ -138,10 +138,9 @@ async function replay(
   const { identity, job } = reading;
   if (isDryRun) return { id, result: `would go on as ${job} (${identity})` };
   const body = Buffer.from(entry.body).toString("utf8");
-  const delivery = { identity, body, receivedAt: entry.receivedAt, origin: "replay" } as const;
-  // Enqueued first: whoever is ended in between replays it twice, and it counts once.
-  await jobs.ensure(shards.of(identity), delivery, 0);
-  await quarantine.drop(id);
+  const delivery = { identity, body, receivedAt, origin: "replay", quarantined: id } as const;
+  // The worker drops the entry: only it knows whether it has put it back since. Replayed twice, it counts once.
+  await jobs.ensure(shards.of(identity), { ...delivery, ...(signedWith && { signedWith }) }, 0);
   return { id, result: `goes on as ${job} (${identity})` };
 }
 

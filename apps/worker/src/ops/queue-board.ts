@@ -15,7 +15,7 @@ export const BOARD_PATH = "/ops/queues";
 /** What a job holds that is nobody's data. All else is not shown. */
 const SHOWN = new Set([
   ...["identity", "receivedAt", "signedWith", "generation", "origin", "inviteeUri", "signedAt", "isPassed"],
-  ...["bookingId", "kind", "band", "name", "from", "to", "graceMs", "isDryRun"],
+  ...["quarantined", "bookingId", "kind", "band", "name", "from", "to", "graceMs", "isDryRun"],
   ...["destinationId", "shard", "streamId", "id", "type", "subject"],
 ]);
 

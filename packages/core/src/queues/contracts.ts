@@ -54,6 +54,8 @@ export const deliveries = defineQueue({
     /** Key generation that the callback URL named, where it named one. */
     generation: z.string().optional(),
     origin: z.enum(ORIGINS),
+    /** Of what is replayed: its id in quarantine, which it leaves when it is taken up. */
+    quarantined: z.string().optional(),
   }),
   identity: (job) => job.identity,
   ...DELIVERED,

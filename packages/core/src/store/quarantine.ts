@@ -13,7 +13,7 @@ export interface Quarantined {
   /** ISO 8601. */
   readonly receivedAt: string;
   /** Absent where Calendly's API said it. */
-  readonly signedWith?: string;
+  readonly signedWith?: "primary" | "secondary";
   readonly body: Uint8Array;
 }
 
