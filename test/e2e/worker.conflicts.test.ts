@@ -4,7 +4,9 @@ import { createShards, hostBookingsKey, hostPairsKey, hostPartnersKey } from "@c
 import { createHostTimes, type HostTimes } from "@calendly-worker/core/store/host-times";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { connectRedis } from "../support/connect-redis.ts";
+import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 
 const HOST = "https://api.calendly.com/users/";
 const shards = createShards(1);
@@ -14,17 +16,20 @@ let redis: Redis;
 let hostTimes: HostTimes;
 let now = Date.parse("2030-01-01T00:00:00Z");
 
-beforeAll(async () => {
-  server = await startRedis();
-  redis = await connectRedis(server.url);
-  hostTimes = createHostTimes({
-    redis,
+const openHostTimes = (connection: Redis, alternativesTo = async (): Promise<null> => null) =>
+  createHostTimes({
+    redis: connection,
     shards,
     retentionDays: 90,
     now: () => now,
     publishFrom: () => 0,
-    alternativesTo: async () => null,
+    alternativesTo,
   });
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = await connectRedis(server.url);
+  hostTimes = openHostTimes(redis);
 });
 
 afterAll(async () => {
@@ -33,7 +38,26 @@ afterAll(async () => {
 });
 
 /** Tells what a booking takes of a host's time: an hour from `start` on, or nothing; gives the ids of what follows. */
-async function take(host: string, bookingId: string, version: number, start?: string): Promise<string[]> {
+const take = (host: string, bookingId: string, version: number, start?: string) =>
+  takeOfAll({ hosts: [host], bookingId, version, start });
+
+/** The same of several hosts, and of some who were its hosts before. */
+async function takeOfAll(
+  {
+    hosts,
+    left = [],
+    bookingId,
+    version,
+    start,
+  }: {
+    readonly hosts: readonly string[];
+    readonly left?: readonly string[];
+    readonly bookingId: string;
+    readonly version: number;
+    readonly start: string | undefined;
+  },
+  by = hostTimes,
+): Promise<string[]> {
   const eventUri = `https://api.calendly.com/scheduled_events/${bookingId}`;
   const end = start === undefined ? "" : new Date(Date.parse(start) + 3_600_000).toISOString();
   const taken: TakenTime | undefined =
@@ -47,12 +71,12 @@ async function take(host: string, bookingId: string, version: number, start?: st
           since: "2029-12-01T00:00:00Z",
           start,
           end,
-          busy: { [HOST + host]: { start, end } },
+          busy: Object.fromEntries(hosts.map((host) => [HOST + host, { start, end }])),
         };
-  const outcomes = await hostTimes.take({
+  const outcomes = await by.take({
     bookingId,
     version,
-    hosts: [HOST + host],
+    hosts: [...left, ...hosts].toSorted().map((host) => HOST + host),
     taken,
     changedAt: "2029-12-02T00:00:00Z",
     origin: "webhook",
@@ -120,4 +144,49 @@ test("a pair of which one is dropped is dropped, whoever has told of it", async 
   await take("FORGOTTEN", "E", 1, "2031-01-02T10:00:00Z");
   await take("FORGOTTEN", "F", 1, "2031-01-02T10:30:00Z");
   expect(await redis.hkeys(hostPairsKey(shards.first, "FORGOTTEN"))).toEqual(["E+F"]);
+});
+
+test("a conflict that passes to another host, and back, has a new name each time, told behind the end of the one before", async () => {
+  now = Date.parse("2030-01-01T00:00:00Z");
+  const start = "2030-01-02T10:00:00Z";
+  const name = `A+B.conflict.${start}`;
+  const both = { hosts: ["PASSED-1", "PASSED-2"], start };
+  expect(await takeOfAll({ ...both, bookingId: "A", version: 1 })).toEqual([]);
+  expect(await takeOfAll({ ...both, bookingId: "B", version: 1 })).toEqual([`${name}.detected`]);
+  const alone = { hosts: ["PASSED-2"], left: ["PASSED-1"], start };
+  expect(await takeOfAll({ ...alone, bookingId: "A", version: 2 })).toEqual([`${name}.resolved`, `${name}.2.detected`]);
+  expect(await takeOfAll({ ...both, bookingId: "A", version: 3 })).toEqual([
+    `${name}.2.resolved`,
+    `${name}.3.detected`,
+  ]);
+});
+
+testWhere("a proxy", "no name is given twice by two workers of which one is just about to tell", async () => {
+  now = Date.parse("2030-01-01T00:00:00Z");
+  const start = "2030-01-02T10:00:00Z";
+  const name = `A+B.conflict.${start}`;
+  const both = ["RACED-1", "RACED-2"];
+  await takeOfAll({ hosts: ["RACED-2"], bookingId: "A", version: 1, start });
+  // One has seen that B is in conflict with A, of which the second host would tell.
+  const [isAboutToTell, mayTell] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const telling = openHostTimes(redis, async () => {
+    isAboutToTell.resolve();
+    await mayTell.promise;
+    return null;
+  });
+  const first = takeOfAll({ hosts: both, bookingId: "B", version: 1, start }, telling);
+  await isAboutToTell.promise;
+  // The other one adds the first host to A, and comes to the second one only now.
+  const proxy = await startTcpProxy(server.port);
+  const slow = await connectRedis(`redis://127.0.0.1:${proxy.port}`);
+  const held = proxy.holdAt("host:RACED-2:times", "before");
+  const second = takeOfAll({ hosts: both, bookingId: "A", version: 2, start }, openHostTimes(slow));
+  await held;
+  mayTell.resolve();
+  const told = await first;
+  proxy.letGo();
+  told.push(...(await second));
+  disconnect(slow);
+  await proxy.close();
+  expect(told).toEqual([`${name}.detected`, `${name}.resolved`, `${name}.2.detected`]);
 });

@@ -57,10 +57,20 @@ describe("two bookings of one host", () => {
 });
 
 describe("what is told of a pair", () => {
-  const of = { since: "since", until: "until", alternatives: null, origin: "webhook", publishFrom: 0 } as const;
+  const of = {
+    since: "since",
+    until: "until",
+    alternatives: null,
+    origin: "webhook",
+    publishFrom: 0,
+  } as const;
   const at = (from: string) => conflictOf("h1", taken("A", from, "12:00"), taken("B", from, "12:00"));
-  const told = (state: Parameters<typeof followPair>[0], now: Parameters<typeof followPair>[1]) => {
-    const next = followPair(state, now, of);
+  const told = (
+    state: Parameters<typeof followPair>[0],
+    now: Parameters<typeof followPair>[1],
+    toldByOthers: readonly string[] = [],
+  ) => {
+    const next = followPair(state, now, { ...of, toldByOthers });
     return { ...next, ids: next.outcomes.map(({ id, time }) => [id.replace("2030-01-02T", ""), time]) };
   };
 
@@ -77,5 +87,14 @@ describe("what is told of a pair", () => {
     expect(over.ids).toEqual([["A+B.conflict.11:00:00.000000Z.resolved", "until"]]);
     expect(told(over.state, undefined).ids).toEqual([]);
     expect(told(over.state, at("10:00")).ids).toEqual([["A+B.conflict.10:00:00.000000Z.2.detected", "since"]]);
+  });
+
+  test("has a name of its own where another host has told of them, then and ever after", () => {
+    const other = told(NOTHING_TOLD, at("10:00"));
+    const passedOn = told(NOTHING_TOLD, at("10:00"), other.state.told);
+    expect(passedOn.ids).toEqual([["A+B.conflict.10:00:00.000000Z.2.detected", "since"]]);
+    const over = told(passedOn.state, undefined);
+    expect(over.ids).toEqual([["A+B.conflict.10:00:00.000000Z.2.resolved", "until"]]);
+    expect(told(over.state, at("10:00")).ids).toEqual([["A+B.conflict.10:00:00.000000Z.3.detected", "since"]]);
   });
 });

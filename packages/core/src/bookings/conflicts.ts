@@ -32,7 +32,7 @@ export interface Conflict {
 export interface PairState {
   /** The conflict that is told and not resolved, under its name. */
   readonly open?: Conflict & { readonly name: string; readonly isHistory?: true };
-  /** Names of all conflicts told so far: a booking may be moved away and back again. */
+  /** Names of all conflicts told so far, by whichever host: a booking may be moved away and back again. */
   readonly told: readonly string[];
 }
 
@@ -118,11 +118,13 @@ export function followPair(
     readonly origin: Origin;
     /** In ms: a conflict that came to be before is history, and told to nobody. */
     readonly publishFrom: number;
+    /** Names under which other hosts have told of the pair: who tells changes with the hosts that the two share. */
+    readonly toldByOthers: readonly string[];
   },
 ): { readonly state: PairState; readonly outcomes: readonly Outcome[] } {
   const { open } = state;
   if (open?.data.overlap.start === now?.data.overlap.start) return { state, outcomes: [] };
-  const { alternatives, origin, publishFrom } = of;
+  const { alternatives, origin, publishFrom, toldByOthers } = of;
   const outcomes: Outcome[] = [];
   if (open !== undefined && !open.isHistory) {
     const subject = open.data.bookings[0].id;
@@ -130,13 +132,14 @@ export function followPair(
     outcomes.push({ id: `${open.name}.resolved`, type: "booking.conflict_resolved", subject, time: of.until, data });
   }
   if (now === undefined) return { state: { told: state.told }, outcomes };
-  const name = newName(now, state.told);
+  const told = [...new Set([...state.told, ...toldByOthers])];
+  const name = newName(now, told);
   const data = { conflict: now.data, alternatives, origin };
   const subject = now.data.bookings[0].id;
   const isHistory = Date.parse(of.since) < publishFrom;
   if (!isHistory)
     outcomes.push({ id: `${name}.detected`, type: "booking.conflict_detected", subject, time: of.since, data });
-  const after = { open: { ...now, name, ...(isHistory && { isHistory }) }, told: [...state.told, name] };
+  const after = { open: { ...now, name, ...(isHistory && { isHistory }) }, told: [...told, name] };
   return { state: after, outcomes };
 }
 

@@ -165,6 +165,7 @@ export function createHostTimes(ports: {
         alternatives: conflict && later && isNews(later) ? await ports.alternativesTo(later) : null,
         origin,
         publishFrom: ports.publishFrom(),
+        toldByOthers: conflict === undefined ? [] : await toldByOthers(host, taking, conflict.pair),
       });
       const otherVersion = before?.otherVersion ?? String(other?.version ?? "");
       changes.push({ otherId, otherVersion, before: before?.state, ...next });
@@ -172,15 +173,32 @@ export function createHostTimes(ports: {
     return changes;
   }
 
+  /** Whoever tells of a pair is, or was once, a host of both its bookings. */
+  async function toldByOthers(host: string, { hosts }: Taking, pair: string): Promise<string[]> {
+    const others = hosts.filter((other) => other !== host).map(idOf);
+    const states = await Promise.all(others.map((id) => redis.hget(hostPairsKey(shards.of(id), id), pair)));
+    return states.flatMap((state) => (state === null ? [] : (JSON.parse(state) as PairState).told));
+  }
+
   const isNews = ({ since }: TakenTime) => Date.parse(since) >= ports.publishFrom();
 
   return {
     async take(taking) {
       const outcomes: Outcome[] = [];
-      for (const host of taking.hosts) outcomes.push(...(await takeOf(host, taking)));
+      for (const host of inOrder(taking)) outcomes.push(...(await takeOf(host, taking)));
       return outcomes;
     },
   };
+}
+
+/**
+ * The hosts that a booking has left come first, and of the others the smallest, who tells, last: whoever could have told of
+ * the booking as it was before cannot any more by then, so that no name is given twice, and an end is told before a beginning.
+ */
+function inOrder({ hosts, taken }: Taking): string[] {
+  const isLeft = (host: string) => taken?.busy[host] === undefined;
+  const greatestFirst = hosts.toSorted((x, y) => (x < y ? 1 : -1));
+  return [...greatestFirst.filter(isLeft), ...greatestFirst.filter((host) => !isLeft(host))];
 }
 
 interface Neighbours {
