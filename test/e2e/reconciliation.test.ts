@@ -5,6 +5,7 @@ import { type Band, sweeps } from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
+import { createHeartbeatStore } from "@calendly-worker/core/store/heartbeats";
 import { createKnownEvents } from "@calendly-worker/core/store/known-events";
 import { createSweepRuns, type SweepRun } from "@calendly-worker/core/store/sweep-runs";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
@@ -334,8 +335,9 @@ describe("a comparison", () => {
     expect(requestsTo(INVITEES)).toBeLessThan(250 + 5);
   });
 
-  test("lets others go on after its slice of time, and comes again until it is done", async () => {
-    const invitees = Array.from({ length: 230 }, (_, index) => book(1 + index));
+  test("lets others go on after its slice of time, at whichever event that is, and comes again until it is done", async () => {
+    // Several have one start, and a page of Calendly's list takes longer than a slice.
+    const invitees = Array.from({ length: 230 }, (_, index) => book(1 + Math.floor(index / 30)));
     const { organization } = simulator.account.catalog;
     const client = createCalendlyClient({
       gate: openGate(DEMO_TOKEN),
@@ -345,6 +347,7 @@ describe("a comparison", () => {
       signal: new AbortController().signal,
     });
     const looked: string[] = [];
+    const beganAt = Date.now();
     const compareInSlices = compareWithCalendly({
       client,
       owner: async () => ({ organization, scope: "organization" }),
@@ -357,9 +360,10 @@ describe("a comparison", () => {
         },
       },
       runs: createSweepRuns(redis),
-      sliceMs: -1,
+      sliceMs: 20_000,
       bands: { nearDays: 14, pastDays: 7, graceMs: 0 },
-      now: Date.now,
+      // Each look at an event takes a second.
+      now: () => beganAt + looked.length * 1_000,
     });
     const context = {
       id: "1",
@@ -370,17 +374,15 @@ describe("a comparison", () => {
       log: silent,
       signal: new AbortController().signal,
     };
-    const results = [];
-    for (let result: unknown; result !== "compared"; results.push(result)) {
+    const slices: number[] = [];
+    for (let result: unknown; result !== "compared"; ) {
+      const before = looked.length;
       result = await compareInSlices({ kind: "band", band: "near" }, context);
+      slices.push(looked.length - before);
+      if (result !== "compared") expect(result).toEqual({ result: "going on", againAfterMs: 0 });
     }
-    expect(results).toEqual([
-      { result: "going on", againAfterMs: 0 },
-      { result: "going on", againAfterMs: 0 },
-      { result: "going on", againAfterMs: 0 },
-      "compared",
-    ]);
-    expect(looked).toEqual(invitees.map(({ event }) => event.uri));
+    expect(slices).toEqual([...Array.from({ length: 10 }, () => 21), 20]);
+    expect(looked.toSorted()).toEqual(invitees.map(({ event }) => event.uri).toSorted());
     expect(await createSweepRuns(redis).report("near")).toMatchObject({ seen: 230 });
   });
 
@@ -448,6 +450,24 @@ describe("the first start beside an account that has bookings", () => {
     // Both are at times at which others are booked too.
     const told = (await outcomes.all()).filter(({ type }) => type !== "booking.conflict_detected");
     expect(idsOf(told).toSorted()).toEqual([`${fresh.id}.confirmed`, `${next.id}.rescheduled`].toSorted());
+  });
+
+  test("can be told for long, and its queue is seen to be worked on meanwhile", async () => {
+    const invitees = Array.from({ length: 15 }, (_, index) => book(2 + index));
+    await until("they lie before the start", () => Date.now() > Date.parse(invitees.at(-1)?.updatedAt ?? "") + 1_100);
+    await startOne({ ...FROM_NOW, CALENDLY_ENABLE_CACHING: "false" });
+    expect(await compare("near")).toMatchObject({ historical: 15 });
+    simulator.setFaults({ apiLatencyMs: 500 });
+    const jobs = createPendingJobs({ redis, shards, contract: sweeps, log: silent });
+    const history = { kind: "history", name: "backfill" } as const;
+    await jobs.ensure(shards.first, history, 0);
+    await until("some of it is told", async () => (await outcomes.all()).length > 0);
+    const toldAt = Date.now();
+    const heartbeatAt = async () => (await createHeartbeatStore(redis).last()).get(sweeps.name) ?? 0;
+    await until("its queue is seen to be worked on", async () => (await heartbeatAt()) > toldAt);
+    expect(await jobs.isPending(shards.first, history)).toBe(true);
+    await outcomes.untilThere(invitees.map(({ id }) => `${id}.confirmed`));
+    await jobs.close();
   });
 
   test("is repeated where Redis is emptied under a running worker: what was is history, and what comes is told", async () => {

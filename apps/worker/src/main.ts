@@ -378,7 +378,14 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     },
     now,
   });
-  const publishHistory = publishAllHistory({ shards, bookings, eventTypes, referenceField });
+  const publishHistory = publishAllHistory({
+    shards,
+    bookings,
+    eventTypes,
+    referenceField,
+    onProgress: () => heartbeats.note(sweeps.name, shards.first, now()),
+    now,
+  });
   consumers.push(
     createConsumer({ ...alone, contract: maintenance, handle: maintain(tasks) }),
     createConsumer({ ...alone, contract: sweeps, handle: sweepJob({ compare, publishHistory }) }),

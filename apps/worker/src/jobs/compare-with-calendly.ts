@@ -84,25 +84,27 @@ export function compareWithCalendly(ports: {
         context.log.warn({ err }, "left out what calendly's answer says");
       },
     };
-    const start = run.cursor?.start;
     const sliceEnd = now() + ports.sliceMs;
     try {
       const { organization, user } = await ports.owner(options);
       // Or else a long run would chase those who book meanwhile.
       const how = { changedBefore: Date.parse(run.startedAt) - run.graceMs, isDryRun: run.isDryRun };
-      const [from, to] = [start ?? run.from, run.to];
+      const [from, to] = [run.cursor?.start ?? run.from, run.to];
       const range = { ...(from !== null && { minStart: from }), ...(to !== null && { maxStart: to }) };
       const listed = client.scheduledEvents({ organization, ...(user && { user }), ...range }, options);
       for await (const page of pagesOf(listed)) {
         const rest = page.filter(({ uri }) => !run.cursor?.ids.includes(uri));
+        let isSliceOver = false;
         for await (const { event, looked, unread } of sweep.look(rest, how, options, context)) {
           if (unread !== undefined) passOver(event, unread);
           run = { ...run, ...sum(run, looked), seen: run.seen + 1, cursor: after(run.cursor, event) };
+          // At each event: while Calendly is slow a page takes so long that its queue would seem to be worked on by nobody.
+          isSliceOver = now() > sliceEnd;
+          if (isSliceOver) break;
         }
         await runs.keep(run);
         context.log.debug({ seen: run.seen, read: run.read, upTo: run.cursor?.start }, "comparing with calendly");
-        // Not before there is some progress: or else a great many events of one start would never be done.
-        if (now() > sliceEnd && run.cursor?.start !== start) return { result: "going on", againAfterMs: 0 };
+        if (isSliceOver) return { result: "going on", againAfterMs: 0 };
       }
     } catch (error) {
       await runs.keep(run);

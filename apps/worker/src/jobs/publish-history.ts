@@ -5,23 +5,32 @@ import type { Shards } from "@calendly-worker/core/redis/keys";
 import type { BookingStore } from "@calendly-worker/core/store/bookings";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
 
+/** A heartbeat of its queue waits until the job has ended: as often it says itself that there is work going on. */
+const PROGRESS_EVERY_MS = 1_000;
+
 /** Tells the history of every booking of which nothing has been told. Repeating it, or going on with it, tells nothing twice. */
 export function publishAllHistory(ports: {
   readonly shards: Shards;
   readonly bookings: BookingStore;
   readonly eventTypes: EventTypes;
   readonly referenceField: string;
+  readonly onProgress: () => Promise<void>;
+  readonly now: () => number;
 }): (context: JobContext) => Promise<string> {
-  const { shards, bookings, eventTypes, referenceField } = ports;
+  const { shards, bookings, eventTypes, referenceField, onProgress, now } = ports;
 
   return async ({ signal, log }) => {
     let told = 0;
+    let saidAt = now();
     for (const shard of shards.all) {
       for await (const id of bookings.ids(shard)) {
         signal.throwIfAborted();
         const count = await tell(id);
         told += count;
         if (count > 0) log.debug({ booking: id }, "told the history of a booking");
+        if (now() - saidAt < PROGRESS_EVERY_MS) continue;
+        await onProgress();
+        saidAt = now();
       }
     }
     return `told ${told}`;
