@@ -317,6 +317,36 @@ describe("a comparison", () => {
     expect(await compare("past")).toMatchObject({ read: 0 });
   });
 
+  test("counts as missed only what some event that is subscribed to would have told, and takes up the rest too", async () => {
+    // As the guide has it, which knows of no event about no-shows.
+    await startOne({ CALENDLY_WEBHOOK_EVENTS: "invitee.created,invitee.canceled,invitee.rescheduled" });
+    const [present, absent] = [book(-26), book(-27)];
+    expect(await compare("past")).toMatchObject({ facts: 2, missed: { "invitee.created": 2 } });
+    const runs = createSweepRuns(redis);
+    const newestMissedAt = await runs.newestMissedAt();
+    expect(newestMissedAt).toBe(Math.max(Date.parse(present.createdAt), Date.parse(absent.createdAt)));
+    await until("a second has passed", () => Date.now() > Date.parse(absent.createdAt) + 1_100);
+    simulator.account.markNoShow(absent.id);
+    simulator.account.cancel(present.id);
+    // As if it had been read before the day was over.
+    const known = createKnownEvents({ redis, shards, retentionDays: 90, now: Date.now });
+    const [swept] = await known.swept([absent.event.id]);
+    if (swept === undefined) throw new Error("it was not read");
+    await known.keepSwept({ id: absent.event.id, end: absent.event.end }, { ...swept, readAt: 0 });
+    expect(await compare("past")).toMatchObject({
+      read: 2,
+      facts: 3,
+      missed: { "invitee.created": 0, "invitee.canceled": 1, "invitee_no_show.created": 0 },
+    });
+    expect((await outcomes.all()).map(({ type }) => type)).toContain("booking.no_show");
+    expect(await runs.newestMissedAt()).toBeGreaterThan(newestMissedAt ?? 0);
+    simulator.account.clearNoShow(absent.id);
+    const canceledAt = await runs.newestMissedAt();
+    await known.keepSwept({ id: absent.event.id, end: absent.event.end }, { ...swept, readAt: 0 });
+    expect(await compare("past")).toMatchObject({ read: 1, facts: 1, missed: { "invitee_no_show.deleted": 0 } });
+    expect(await runs.newestMissedAt()).toBe(canceledAt);
+  });
+
   test("goes on where it stopped when its worker is killed, and runs once in the fleet", async () => {
     const invitees = Array.from({ length: 250 }, (_, index) => book(1 + index));
     const workers = await Promise.all([1, 2, 3].map(() => startOne()));

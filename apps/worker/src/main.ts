@@ -252,6 +252,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     };
   };
   let knownOwner: SubscriptionOwner | undefined;
+  const subscribed = eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS);
   const owner = async (options: CallOptions) => {
     const { CALENDLY_ORGANIZATION: organization, CALENDLY_WEBHOOK_SCOPE: scope } = config;
     knownOwner ??= await findOwner(client, { organization, scope }, options);
@@ -294,7 +295,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
       runs,
       notices,
       webhookUrl: webhookUrlOf(config),
-      events: eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS),
+      events: subscribed,
       isHealing: config.CALENDLY_SUBSCRIPTION_AUTOHEAL,
       signingKeys: async () => {
         // This worker may be the last to notice that Redis was emptied.
@@ -368,7 +369,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const compare = compareWithCalendly({
     client,
     owner,
-    sweep: createSweep({ client, bookings, events, runs, fold, admit, publishFrom, now }),
+    sweep: createSweep({ client, bookings, events, runs, fold, admit, subscribed, publishFrom, now }),
     runs,
     sliceMs: SWEEP_SLICE_MS,
     bands: {

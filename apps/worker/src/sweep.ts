@@ -70,11 +70,13 @@ export function createSweep(ports: {
   readonly runs: Pick<SweepRuns, "noteMissed">;
   readonly fold: Fold;
   readonly admit: Admit;
+  /** Events that Calendly is to deliver: what is told of by none of them is taken up, and was not missed. */
+  readonly subscribed: readonly string[];
   /** In ms: what happened before is history, and was not missed. */
   readonly publishFrom: () => number;
   readonly now: () => number;
 }): Sweep {
-  const { client, bookings, events, runs, fold, admit, publishFrom, now } = ports;
+  const { client, bookings, events, runs, fold, admit, subscribed, publishFrom, now } = ports;
 
   async function isUnchanged(event: ApiScheduledEvent, swept: Swept | undefined): Promise<boolean> {
     if (swept?.updatedAt !== event.updated_at || swept.status !== event.status) return false;
@@ -146,7 +148,7 @@ export function createSweep(ports: {
     for (const fact of stated) {
       const isHistory = fact.at < publishFrom();
       if (isHistory) historical += isMissed(fact) ? 1 : 0;
-      else {
+      else if (subscribed.includes(fact.kind)) {
         facts += 1;
         if (!isMissed(fact)) continue;
         missed[fact.kind] += 1;

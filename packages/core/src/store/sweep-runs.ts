@@ -37,7 +37,10 @@ export interface SweepRun {
   readonly failing?: { readonly uri: string; readonly tries: number };
   /** Requests to Calendly's API. */
   readonly requests: number;
-  /** Facts about the invitees that were read, history left out, and those among them that no delivery had told. */
+  /**
+   * Facts about the invitees that were read, of events that are subscribed to, history left out; and those among them that
+   * no delivery had told.
+   */
   readonly facts: number;
   readonly missed: Readonly<Record<MissedKind, number>>;
   /** Facts that were missing from before the installation began. */

@@ -365,7 +365,7 @@ export const METRICS = {
   }),
   reconciliationFacts: gauge({
     name: "calendly_reconciliation_facts",
-    help: "Facts about the invitees that it has read, history left out.",
+    help: "Facts about the invitees that it has read, of events that are subscribed to, history left out.",
     by: "fleet",
     labels: { band: "bands" },
   }),
