@@ -1,25 +1,29 @@
 import { sweeps } from "@calendly-worker/core/queues/contracts";
 import { createQueueOperations } from "@calendly-worker/core/queues/operations";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards } from "@calendly-worker/core/redis/keys";
+import { createShards, deploymentKey } from "@calendly-worker/core/redis/keys";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { NOTICES } from "@calendly-worker/core/store/notices";
-import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
-import { afterEach, beforeEach, expect, test } from "@jest/globals";
+import { createSubscriptionStore, type Rotation } from "@calendly-worker/core/store/subscriptions";
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { Subscription } from "../simulator/subscriptions.ts";
+import { createApiClient } from "../support/api-client.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { countTries } from "../support/count-tries.ts";
 import { SIGNING_KEY } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { startWorker } from "../support/stack.ts";
+import { scrape, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const BASE = "https://hooks.example.org";
 const URL_OF_OURS = `${BASE}/api/webhooks/calendly`;
 const ALL_EVENTS =
   "invitee.created,invitee.canceled,invitee_no_show.created,invitee_no_show.deleted,routing_form_submission.created,event_type.created,event_type.updated,event_type.deleted";
+/** Enough for comparisons, and not for a look at subscriptions. */
+const CANNOT_LOOK = ["users:read", "scheduled_events:read", "event_types:read", "availability:read"];
+const HOUR_MS = 3_600_000;
 
 let server: RedisServer;
 let redis: Redis;
@@ -240,45 +244,154 @@ test("two installations on one account leave each other's subscriptions alone", 
   }
 });
 
-test("while a rotation is under way the guardian stands still", async () => {
-  const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
-  const store = createSubscriptionStore(redis);
-  await store.keepRotation({
-    step: "waiting",
-    startedAt: new Date(Date.now() - 25 * 3_600_000).toISOString(),
-    oldUri: ours.uri,
-    oldFingerprint: null,
-    newUrl: `${URL_OF_OURS}?g=1`,
-    newFingerprint: "new",
-    newUri: null,
-    verifiedBefore: 0,
-    isEmergency: false,
-    sweep: null,
-  });
-  disable(ours);
-  const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
-  await untilLooked([worker], 3);
-  expect([...simulator.subscriptions.values()]).toEqual([ours]);
-  expect(await problems()).toBe("rotation_stalled");
-  await store.endRotation();
-  await until("it is made anew", () => [...simulator.subscriptions.values()].some(({ url }) => url.endsWith("?g=1")));
+/** A rotation that waits since then, between these two. */
+const rotationSince = (startedAt: number, old: Subscription, next: Subscription): Rotation => ({
+  step: "waiting",
+  startedAt: new Date(startedAt).toISOString(),
+  oldUri: old.uri,
+  oldFingerprint: null,
+  newUrl: next.url,
+  newFingerprint: "new",
+  newUri: next.uri,
+  verifiedBefore: 0,
+  isEmergency: false,
+  sweep: null,
 });
+
+test("while a rotation is under way the guardian looks and tells what is wrong, and changes nothing", async () => {
+  const pair = [simulator.subscribe(URL_OF_OURS, SIGNING_KEY), simulator.subscribe(`${URL_OF_OURS}?g=1`, SIGNING_KEY)];
+  const [ours, next] = pair as [Subscription, Subscription];
+  const store = createSubscriptionStore(redis);
+  await store.keepRotation(rotationSince(Date.now() - 25 * HOUR_MS, ours, next));
+  const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
+  await untilLooked([worker]);
+  // That there are two is no fault then.
+  expect(await problems()).toBe("rotation_stalled");
+  const checkedAt = (await store.report())?.checkedAt;
+  expect(checkedAt).toEqual(expect.any(String));
+  await until("it has looked again", async () => (await store.report())?.checkedAt !== checkedAt);
+  for (const subscription of pair) disable(subscription);
+  await until("it is told", async () => (await problems()) === "disabled, rotation_stalled");
+  await untilLooked([worker]);
+  expect([...simulator.subscriptions.values()]).toEqual(pair);
+  await store.endRotation();
+  await until("it is made anew", () => [...simulator.subscriptions.values()].some(({ url }) => url.endsWith("?g=2")));
+  await until("all is well", async () => (await problems()) === "");
+});
+
+test("a disabled subscription that cannot be deleted beside the active one is told as left over", async () => {
+  simulator.setToken("cannot-write", { scopes: ["users:read", "webhooks:read"] });
+  simulator.subscribe(`${URL_OF_OURS}?g=1`, SIGNING_KEY);
+  disable(simulator.subscribe(URL_OF_OURS, SIGNING_KEY));
+  await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true", CALENDLY_API_TOKEN: "cannot-write" });
+  await until("it is told", async () => (await problems()) === "stray");
+});
+
+/** Nothing is delivered, and the next days are compared all the time. */
+const SILENCE: Variables = {
+  CALENDLY_SILENCE_THRESHOLD: "1",
+  CALENDLY_RECONCILE_NEAR_INTERVAL: "1",
+  CALENDLY_RECONCILE_GRACE: "1",
+};
+const bookTomorrow = () =>
+  simulator.account.book({
+    eventType: "intro",
+    start: new Date(Date.now() + 24 * HOUR_MS).toISOString(),
+    name: "Priya Nair",
+    email: "priya.nair@acme-corp.example",
+  });
 
 test("silence is an alarm where Calendly's API knows of newer bookings, and none on a quiet day", async () => {
   simulator.subscribe("https://nowhere.example.org/", SIGNING_KEY);
   simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
   simulator.setFaults({ drop: 1 });
-  const worker = await guard({
-    CALENDLY_SILENCE_THRESHOLD: "1",
-    CALENDLY_RECONCILE_NEAR_INTERVAL: "1",
-    CALENDLY_RECONCILE_GRACE: "1",
-  });
+  const worker = await guard(SILENCE);
   await untilLooked([worker], 4);
   expect(await problems()).toBe("");
-  const start = new Date(Date.now() + 86_400_000).toISOString();
-  simulator.account.book({ eventType: "intro", start, name: "Priya Nair", email: "priya.nair@acme-corp.example" });
+  bookTomorrow();
   await until("the alarm is there", async () => (await problems()) === "silent");
   expect(await notices()).toEqual(["deliveries.silent"]);
+});
+
+test.each<[string, Variables]>([
+  ["the token may not look at subscriptions", { CALENDLY_API_TOKEN: "cannot-look" }],
+  ["no public address is configured", { CALENDLY_WEBHOOK_BASE_URL: "" }],
+  ["a rotation is under way", {}],
+])("silence is an alarm where %s, too", async (where, variables) => {
+  simulator.setToken("cannot-look", { scopes: CANNOT_LOOK });
+  const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+  if (where.startsWith("a rotation")) {
+    await createSubscriptionStore(redis).keepRotation(rotationSince(Date.now(), ours, ours));
+  }
+  simulator.setFaults({ drop: 1 });
+  const worker = await guard({ ...SILENCE, ...variables });
+  await untilLooked([worker]);
+  expect(await notices()).toEqual([]);
+  bookTomorrow();
+  await until("the alarm is there", async () => (await problems()) === "silent");
+  await untilLooked([worker]);
+  expect(await notices()).toEqual(["deliveries.silent"]);
+});
+
+describe("what is told of a subscription", () => {
+  const OPS = "ops-token-of-the-tests";
+  const faceOf = async (worker: AppProcess) => String((await worker.untilLogged("listening"))["url"]);
+  const healthOf = async (face: string) => (await createApiClient(face, OPS)("GET", "/api/health/calendly")).body;
+  const checkedAtOf = async (face: string) =>
+    /^calendly_subscription_checked_timestamp_seconds (\S+)$/m.exec(await scrape(face))?.[1];
+
+  test("that nobody could see for an hour is not that it is well, and what was wrong with it stays wrong", async () => {
+    const beganAt = Date.now() - 2 * HOUR_MS;
+    await redis.hset(deploymentKey, { began_at: String(beganAt) });
+    simulator.setToken("cannot-look", { scopes: CANNOT_LOOK });
+    const worker = await guard({ CALENDLY_API_TOKEN: "cannot-look", OPS_API_TOKEN: OPS });
+    const face = await faceOf(worker);
+    await untilLooked([worker]);
+    const line = await worker.untilLogged("could not look at the webhook subscriptions");
+    expect(line).toMatchObject({ level: "warn", code: "insufficient_scope" });
+    expect(JSON.stringify(line)).toContain("webhooks:read");
+    expect(await checkedAtOf(face)).toBe(String(beganAt / 1_000));
+    expect(await scrape(face)).not.toMatch(/^calendly_subscriptions\{/m);
+    expect(await healthOf(face)).toMatchObject({ status: "degraded", reasons: ["subscription_unchecked"] });
+    expect((await createApiClient(face, OPS)("GET", "/ops")).body).toContain("Nobody has looked.");
+
+    const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+    simulator.setToken("cannot-look", { scopes: [...CANNOT_LOOK, "webhooks:read"] });
+    await until("it is seen", async () => Number(await checkedAtOf(face)) > beganAt / 1_000 + 3_600);
+    expect(await healthOf(face)).toMatchObject({ status: "ok", reasons: [] });
+    expect(await scrape(face)).toMatch(/^calendly_subscriptions\{state="active"\} 1$/m);
+    expect((await createApiClient(face, OPS)("GET", "/ops")).body).toMatch(/Seen \d+ s ago\./);
+
+    disable(ours);
+    await until("it is disabled", async () => (await problems()) === "disabled");
+    simulator.setToken("cannot-look", { scopes: CANNOT_LOOK });
+    const seenAt = await until("it is not seen any more", async () => {
+      const before = await checkedAtOf(face);
+      await untilLooked([worker]);
+      return (await checkedAtOf(face)) === before && before;
+    });
+    expect(await problems()).toBe("disabled");
+    expect(await healthOf(face)).toMatchObject({ reasons: ["subscription_disabled"] });
+    expect(await checkedAtOf(face)).toBe(seenAt);
+    expect(await notices()).toEqual(["subscription.disabled"]);
+  });
+
+  test("is nothing any more where the guardian is switched off, and only silence where there is no address to look for", async () => {
+    const first = await guard();
+    await until("it is missing", async () => (await problems()) === "missing");
+    await first.end();
+
+    const off = await faceOf(await guard({ CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: "0", OPS_API_TOKEN: OPS }));
+    expect(await problems()).toBe("missing");
+    expect(await scrape(off)).not.toMatch(/^calendly_subscription/m);
+    expect(await healthOf(off)).toMatchObject({ status: "ok", details: { subscription: null } });
+
+    const second = await guard({ CALENDLY_WEBHOOK_BASE_URL: "", OPS_API_TOKEN: OPS });
+    await until("nothing is told to be wrong", async () => (await problems()) === "");
+    const face = await faceOf(second);
+    expect(await scrape(face)).not.toMatch(/^calendly_subscription/m);
+    expect(await healthOf(face)).toMatchObject({ status: "ok" });
+  });
 });
 
 test("every notice has a name of its own", () => expect(new Set(NOTICES).size).toBe(NOTICES.length));

@@ -167,7 +167,8 @@ export const CASES: Readonly<Record<string, AlertCase>> = {
   CalendlyGuardianStopped: {
     fires: { calendly_subscription_checked_timestamp_seconds: "0x120" },
     at: 90,
-    quiet: { calendly_subscription_checked_timestamp_seconds: "0+60x120" },
+    // With the longest interval, and a look that begins two minutes late.
+    quiet: { calendly_subscription_checked_timestamp_seconds: "1680x90 5460x30" },
   },
   CalendlyDeliveriesMissed: {
     fires: { 'calendly_reconciliation_missed_ratio{band="near"}': "0.1x60" },

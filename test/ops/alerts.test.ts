@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { variables } from "@calendly-worker/core/config/schema";
 import { METRICS } from "@calendly-worker/core/telemetry/metrics";
 import { describe, expect, test } from "@jest/globals";
 import { stringify } from "yaml";
@@ -91,6 +92,14 @@ describeWith("prometheus", "the alert rules", () => {
 
   test("at most eight wake people", () => {
     expect(ALERTS.filter(({ severity }) => severity === "page").length).toBeLessThanOrEqual(8);
+  });
+
+  test("the guardian looks as often as its alert expects at the least", () => {
+    const stopped = ALERTS.find(({ name }) => name === "CalendlyGuardianStopped");
+    const [, seconds] = / > (\d+)$/.exec(stopped?.expr({ window: String, seconds: String }) ?? "") ?? [];
+    const { schema } = variables.CALENDLY_SUBSCRIPTION_CHECK_INTERVAL;
+    expect(schema.safeParse(seconds).success).toBe(true);
+    expect(schema.safeParse(String(Number(seconds) + 1)).success).toBe(false);
   });
 
   test("every alert has its entry in the runbook, and the runbook none without one", () => {

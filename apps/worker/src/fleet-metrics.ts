@@ -21,6 +21,7 @@ import type { TokenSnoozes } from "@calendly-worker/core/store/snoozes";
 import type { SubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import type { SweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import type { Meter, Tell } from "@calendly-worker/core/telemetry/meter";
+import type { Guarded } from "./guarded.ts";
 
 /** For all of it: a frozen Redis does not hold up whoever asks. */
 const DEADLINE_MS = 2_000;
@@ -40,6 +41,7 @@ export interface FleetPorts {
   readonly destinations: Pick<DestinationStore, "all" | "state">;
   readonly pushQueues: Pick<PushQueues, "counts">;
   readonly beganAt: () => number;
+  readonly guarded: Guarded;
   /** Whether a band is compared again and again. */
   readonly isCompared: (band: Band) => boolean;
   readonly maxUsage: number;
@@ -144,10 +146,15 @@ async function tellSigningKeys(tell: Tell, { credentials, beganAt }: FleetPorts)
   tell("lastDelivery", {}, ((await credentials.lastDeliveryAt()) ?? beganAt()) / 1_000);
 }
 
-async function tellSubscription(tell: Tell, { subscriptions }: FleetPorts): Promise<void> {
+async function tellSubscription(tell: Tell, { subscriptions, guarded, beganAt }: FleetPorts): Promise<void> {
+  // What was found before the guardian was switched off would be told for ever.
+  if (guarded === "nothing") return;
   const report = await subscriptions.report();
-  if (report === undefined) return;
-  tell("subscriptionChecked", {}, Date.parse(report.checkedAt) / 1_000);
+  const checkedAt = report?.checkedAt ? Date.parse(report.checkedAt) : undefined;
+  if (guarded === "subscription") tell("subscriptionChecked", {}, (checkedAt ?? beganAt()) / 1_000);
+  for (const { code } of report?.problems ?? []) tell("subscriptionProblem", { code }, 1);
+  // None that was ever seen is not none.
+  if (report === undefined || checkedAt === undefined) return;
   for (const state of ["active", "disabled"] as const) {
     tell("subscriptions", { state }, report.subscriptions.filter((one) => one.state === state).length);
   }
@@ -155,7 +162,6 @@ async function tellSubscription(tell: Tell, { subscriptions }: FleetPorts): Prom
     retryStartedAt === null ? [] : [Date.parse(retryStartedAt)],
   );
   if (starts.length > 0) tell("subscriptionRetryStart", {}, Math.min(...starts) / 1_000);
-  for (const { code } of report.problems) tell("subscriptionProblem", { code }, 1);
 }
 
 async function tellComparisons(tell: Tell, { runs, beganAt, isCompared }: FleetPorts): Promise<void> {

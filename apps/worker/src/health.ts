@@ -6,6 +6,7 @@ import type { Credentials } from "@calendly-worker/core/store/credentials";
 import type { QueueLoad } from "@calendly-worker/core/store/queue-load";
 import type { SubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import type { SweepRun } from "@calendly-worker/core/store/sweep-runs";
+import type { Guarded } from "./guarded.ts";
 import type { ProblemCode } from "./jobs/guard-subscription.ts";
 
 /** Why the integration is not as it should be. A closed list. */
@@ -25,6 +26,7 @@ export const REASONS = [
   "subscription_doubled",
   "subscription_stray",
   "subscription_not_healed",
+  "subscription_unchecked",
   "rotation_stalled",
 ] as const;
 export type Reason = (typeof REASONS)[number];
@@ -37,6 +39,8 @@ export interface Health {
 }
 
 const OLD_DELIVERY_MS = 5 * 60_000;
+/** Longer than the longest time between two looks at the subscription; as long as the alert about it waits. */
+const UNCHECKED_MS = 65 * 60_000;
 
 /** What the monitors and the processes last saw. Calendly is not asked, and Redis is waited for by nobody. */
 export function createHealth(ports: {
@@ -44,14 +48,20 @@ export function createHealth(ports: {
   readonly gate: ApiGate;
   readonly credentials: Credentials;
   readonly subscriptions: Pick<SubscriptionStore, "report">;
+  readonly guarded: Guarded;
+  /** When the installation began, in ms. */
+  readonly beganAt: () => number;
   /** How the last comparison of each band with Calendly's API ended. */
   readonly compared: () => Promise<readonly SweepRun[]>;
   readonly budget: () => Promise<ApiBudget>;
   readonly deliveries: () => Promise<QueueLoad>;
   readonly cache: Cache<object> | undefined;
   readonly maxUsage: number;
+  readonly now: () => number;
 }): () => Promise<Health> {
-  const { isRedisFit, gate, credentials, subscriptions, budget, deliveries, cache, maxUsage } = ports;
+  const { isRedisFit, gate, credentials, guarded, budget, deliveries, cache, maxUsage, now } = ports;
+  // What was found before it was switched off says nothing of today.
+  const guardiansReport = async () => (guarded === "nothing" ? undefined : await ports.subscriptions.report());
 
   return async () => {
     if (!(await isRedisFit())) return { status: "down", reasons: ["redis_not_writable"], details: {} };
@@ -61,7 +71,7 @@ export function createHealth(ports: {
       budget(),
       deliveries(),
       credentials.report(),
-      subscriptions.report(),
+      guardiansReport(),
       ports.compared(),
     ]);
     const lastDeliveryAt = await credentials.lastDeliveryAt();
@@ -76,6 +86,8 @@ export function createHealth(ports: {
     if (load.isPaused) reasons.push("deliveries_paused");
     const problems = subscription?.problems ?? [];
     reasons.push(...new Set(problems.map(({ code }) => REASON_OF[code as ProblemCode])));
+    const lookedAt = subscription?.checkedAt ? Date.parse(subscription.checkedAt) : ports.beganAt();
+    if (guarded === "subscription" && now() - lookedAt > UNCHECKED_MS) reasons.push("subscription_unchecked");
     return {
       status: reasons.length === 0 ? "ok" : "degraded",
       reasons,

@@ -48,7 +48,7 @@ export function serveInternalServices(parts: {
   readonly probe: Redis;
   readonly consuming: Pick<Parameters<typeof createConsumer>[0], "lockMs" | "stalledCheckMs" | "meter" | "onHeartbeat">;
   readonly gate: ApiGate;
-  readonly fleet: Pick<FleetPorts, "beganAt" | "isCompared" | "maxUsage" | "allowed">;
+  readonly fleet: Pick<FleetPorts, "allowed" | "beganAt" | "guarded" | "isCompared" | "maxUsage">;
   readonly health: () => Promise<Health>;
   readonly instance: string;
   readonly notices: Notices;

@@ -58,6 +58,7 @@ import { createAccess } from "./access.ts";
 import { createAdmission } from "./admit.ts";
 import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
+import { guardedBy } from "./guarded.ts";
 import { createHealth, type Health } from "./health.ts";
 import { serveInternalServices } from "./internal-services.ts";
 import { askForConferenceLink } from "./jobs/ask-for-conference-link.ts";
@@ -251,8 +252,8 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
       return "asked for";
     };
   };
-  let knownOwner: SubscriptionOwner | undefined;
   const subscribed = eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS);
+  let knownOwner: SubscriptionOwner | undefined;
   const owner = async (options: CallOptions) => {
     const { CALENDLY_ORGANIZATION: organization, CALENDLY_WEBHOOK_SCOPE: scope } = config;
     knownOwner ??= await findOwner(client, { organization, scope }, options);
@@ -265,12 +266,15 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     gate,
     credentials,
     subscriptions,
+    guarded: guardedBy(config),
+    beganAt: () => beganAt,
     compared,
     budget: () => readApiBudget(redis, now()),
     deliveries: async () =>
       sumOfLoads(await Promise.all(shards.all.map((shard) => readQueueLoad(redis, shard, deliveries, { now: now() })))),
     cache: eventTypeCache,
     maxUsage,
+    now,
   });
   const pushQueues = lifecycle.own(
     "push queues trimmed",
@@ -420,6 +424,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     gate,
     fleet: {
       beganAt: () => beganAt,
+      guarded: guardedBy(config),
       isCompared: (band) =>
         schedules.some(({ name, everyMs }) => name === `reconcile-${band}` && everyMs !== undefined),
       maxUsage,

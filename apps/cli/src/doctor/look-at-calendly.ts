@@ -87,10 +87,9 @@ async function lookAtOwner({ config, subscriptions }: Installation, client: Clie
     if (url === undefined) return findings;
     const [own, foreign] = await Promise.all([findOwn(client, owner, url), findForeign(client, owner, url)]);
     const events = eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS);
-    // A rotation needs two of them for a while: whoever deleted one now would take what it rests on.
+    // Whoever deleted one of its two now would take what a rotation rests on.
     const isRotating = (await subscriptions.rotation()) !== undefined;
-    const found = judgeSubscriptions({ url, own, foreign, events });
-    const faults = found.filter(({ code }) => !(isRotating && code === "doubled"));
+    const faults = judgeSubscriptions({ url, own, foreign, events, isRotating });
     for (const { code, message } of faults) {
       const isGrave = code === "missing" || code === "disabled";
       findings.push((isGrave ? fault : warning)("subscription", message, SUBSCRIPTION_ADVICE[code]));

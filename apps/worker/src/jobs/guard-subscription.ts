@@ -50,8 +50,9 @@ const ROTATION_STALLED_MS = 86_400_000;
 
 /**
  * Looks at the webhook subscriptions of this installation, makes one anew where it may, and has what happened in the
- * dark compared with Calendly's API. Two of it at once do no harm: the address of a new subscription follows from those
- * that are listed, so the second meets the first one's.
+ * dark compared with Calendly's API; judges silence, also where there is nothing to look at or Calendly does not let it
+ * look. Two of it at once do no harm: the address of a new subscription follows from those that are listed, so the second
+ * meets the first one's.
  */
 export function guardSubscription(ports: {
   readonly client: CalendlyClient;
@@ -73,57 +74,69 @@ export function guardSubscription(ports: {
   readonly reconcile: (darkSince: number) => Promise<void>;
   readonly now: () => number;
 }): Task {
-  const { client, subscriptions, credentials, runs, notices, events, now } = ports;
+  const { client, subscriptions, credentials, runs, notices, webhookUrl, events, now } = ports;
 
   return async ({ log }) => {
-    const { webhookUrl: url } = ports;
-    if (url === undefined) return "no public address is configured";
+    const refused = (err: unknown): undefined => {
+      if (!(err instanceof CalendlyError)) throw err;
+      log.warn({ code: err.code, err }, "could not look at the webhook subscriptions");
+    };
     const before = await subscriptions.report();
     const rotation = await subscriptions.rotation();
-    if (rotation !== undefined) {
-      const isStalled = Date.parse(rotation.startedAt) < now() - ROTATION_STALLED_MS;
-      if (isStalled) await keep(before, { ...(before ?? reportOf([], [], before)), problems: [STALLED] }, log);
-      return "a rotation is under way";
-    }
+    const isStalled = rotation !== undefined && Date.parse(rotation.startedAt) < now() - ROTATION_STALLED_MS;
+    const seen =
+      webhookUrl === undefined ? undefined : await look(webhookUrl, before, rotation !== undefined, log).catch(refused);
+    const report = seen ?? unseen(before);
+    const problems = [...report.problems, ...(isStalled ? [STALLED] : []), ...(await judgeSilence())];
+    await keep(before, { ...report, problems }, log);
+    const found = problems.map(({ code }) => code);
+    if (seen === undefined) found.unshift(webhookUrl === undefined ? "no public address" : "could not look");
+    return found.length === 0 ? "all is well" : found.join(", ");
+  };
 
+  /** During a rotation it changes nothing, and leaves alone what that rests on. */
+  async function look(
+    url: string,
+    before: SubscriptionReport | undefined,
+    isRotating: boolean,
+    log: JobContext["log"],
+  ): Promise<SubscriptionReport> {
     // Before the list: a key that is written down while it is asked for belongs to one that it does not show yet.
     const known = [...(await subscriptions.signingKeys()).keys()];
-    let own: WebhookSubscription[];
-    let foreign: WebhookSubscription[];
-    try {
-      const owner = await ports.owner(MONITOR);
-      own = await findOwn(client, owner, url, MONITOR);
-      foreign = await findForeign(client, owner, url, MONITOR);
-    } catch (err) {
-      if (!(err instanceof CalendlyError)) throw err;
-      log.info({ code: err.code }, "could not look at the webhook subscriptions");
-      return "could not look";
-    }
+    const owner = await ports.owner(MONITOR);
+    let own = await findOwn(client, owner, url, MONITOR);
+    const foreign = await findForeign(client, owner, url, MONITOR);
 
-    const problems: Problem[] = judgeSubscriptions({ url, own, foreign, events });
+    const blocked: Problem[] = [];
     const isDark = !own.some(isActive);
     const wasThere = before !== undefined && before.subscriptions.length > 0;
     const mayHeal = own.length > 0 || wasThere || (await subscriptions.lastSigningKey()) !== undefined;
-    if (isDark && ports.isHealing && mayHeal) {
+    if (isDark && ports.isHealing && mayHeal && !isRotating) {
       const why = await heal(nextAddress(url, [...own, ...foreign]), own, log);
-      if (why === undefined || why === EXISTS) own = await findOwn(client, await ports.owner(MONITOR), url, MONITOR);
+      if (why === undefined || why === EXISTS) own = await findOwn(client, owner, url, MONITOR);
       if (why !== undefined && !own.some(isActive)) {
         const message = `The webhook subscription could not be made anew: ${why}`;
-        problems.push({ code: "not_healed", subject: url, message });
+        blocked.push({ code: "not_healed", subject: url, message });
       }
     }
-    await clearAway(own, known);
+    if (!isRotating) await clearAway(own, known);
     const isHealed = isDark && own.some(isActive);
-    const remaining = isHealed ? judgeSubscriptions({ url, own, foreign, events }) : problems;
-    const silence = await judgeSilence();
-    const found = silence === undefined ? remaining : [...remaining, silence];
+    const problems = [...judgeSubscriptions({ url, own, foreign, events, isRotating }), ...blocked];
     // Before the report: a check that is killed in between does it again. Also where a person has mended it.
     if (own.some(isActive) && (before?.darkSince || isHealed || isReplaced(before, own))) {
       await ports.reconcile(before?.darkSince ? Date.parse(before.darkSince) : now());
     }
-    await keep(before, reportOf(own, found, before), log);
-    return found.length === 0 ? "all is well" : found.map(({ code }) => code).join(", ");
-  };
+    return reportOf(own, problems, before);
+  }
+
+  /** What nobody can see has not become well: it is told as it was, until somebody looks. */
+  function unseen(before: SubscriptionReport | undefined): SubscriptionReport {
+    const darkSince = before?.darkSince ?? null;
+    if (before === undefined || webhookUrl === undefined) {
+      return { checkedAt: null, subscriptions: [], problems: [], darkSince };
+    }
+    return { ...before, problems: before.problems.filter(({ code }) => code !== "silent" && code !== STALLED.code) };
+  }
 
   /** Makes the subscription anew with the key of the one that it replaces. Says what stood in the way. */
   async function heal(
@@ -157,8 +170,8 @@ export function guardSubscription(ports: {
   async function clearAway(own: WebhookSubscription[], known: readonly string[]): Promise<void> {
     if (ports.isHealing && own.some(isActive)) {
       for (const left of own.filter((subscription) => !isActive(subscription))) {
-        await client.deleteWebhookSubscription(left.uri, MONITOR).catch(ignoreNotFound);
-        own.splice(own.indexOf(left), 1);
+        // One that cannot be deleted is told as left over, and tried again.
+        if (await isDeleted(left)) own.splice(own.indexOf(left), 1);
       }
     }
     const there = new Set(own.map(({ uri }) => uri));
@@ -167,14 +180,24 @@ export function guardSubscription(ports: {
     }
   }
 
+  async function isDeleted({ uri }: WebhookSubscription): Promise<boolean> {
+    try {
+      await client.deleteWebhookSubscription(uri, MONITOR);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CalendlyError)) throw error;
+      return error.code === "not_found";
+    }
+  }
+
   /** Nobody delivers for long, and that is no quiet day: Calendly's API knows of something newer. */
-  async function judgeSilence(): Promise<Problem | undefined> {
+  async function judgeSilence(): Promise<Problem[]> {
     const lastAt = (await credentials.lastDeliveryAt()) ?? ports.beganAt();
     const missedAt = await runs.newestMissedAt();
-    if (now() - lastAt < ports.silenceMs || missedAt === undefined || missedAt < lastAt) return undefined;
+    if (now() - lastAt < ports.silenceMs || missedAt === undefined || missedAt < lastAt) return [];
     const since = new Date(lastAt).toISOString();
     const message = `No delivery has been verified since ${since}, while Calendly's API knows of newer bookings.`;
-    return { code: "silent", subject: "deliveries", message };
+    return [{ code: "silent", subject: "deliveries", message }];
   }
 
   function reportOf(
@@ -218,7 +241,7 @@ const STALLED: Problem = {
   code: "rotation_stalled",
   subject: "rotation",
   message:
-    "A rotation of the signing key was begun over a day ago and is not finished; nobody guards the subscription meanwhile. " +
+    "A rotation of the signing key was begun over a day ago and is not finished; the subscription is looked at and not mended meanwhile. " +
     "Go on with `calendly webhooks rotate`, or give it up with --abort.",
 };
 
@@ -229,8 +252,4 @@ function isReplaced(before: SubscriptionReport | undefined, own: readonly Webhoo
     delivering.length > 0 &&
     !own.some((subscription) => isActive(subscription) && delivering.includes(subscription.uri))
   );
-}
-
-function ignoreNotFound(error: unknown): void {
-  if (!(error instanceof CalendlyError && error.code === "not_found")) throw error;
 }

@@ -134,9 +134,10 @@ function subscription({ subscription: report, budget }: ShownCredentials, at: nu
   const { limit, left } = budget;
   const used = limit === undefined || left === undefined ? undefined : limit - left;
   const seen =
-    report === null
-      ? html`<p class="absent">Nobody has looked yet.</p>`
-      : table("Subscriptions", ["subscription", "state", "repeats"], rows);
+    report === null || report.checkedAt === null
+      ? html`<p class="absent">Nobody has looked.</p>`
+      : html`${table("Subscriptions", ["subscription", "state", "repeats"], rows)}
+<p>Seen ${span(at - Date.parse(report.checkedAt))} ago.</p>`;
   return html`${seen}
 ${problems.length === 0 ? undefined : html`<ul>${problems}</ul><p><code>pnpm calendly webhooks list</code></p>`}
 <p>${used === undefined ? "Calendly has told no limit of requests yet." : html`<label for="budget">Requests of this window: ${used} of ${limit}</label> <meter id="budget" min="0" max="${limit}" high="${Math.floor((limit ?? 0) * 0.8)}" value="${used}">${used}</meter>`}</p>`;

@@ -68,6 +68,10 @@ export const REMEDIES: Readonly<Record<Reason, Remedy>> = {
     says: "The webhook subscription could not be made anew.",
     command: "pnpm calendly webhooks register",
   },
+  subscription_unchecked: {
+    says: "Nobody has seen the webhook subscription for an hour: that nothing is said of it does not mean that it is well.",
+    command: "pnpm calendly doctor",
+  },
   rotation_stalled: {
     says: "A rotation of the signing key was begun over a day ago and is not finished.",
     command: "pnpm calendly webhooks rotate",

@@ -109,7 +109,8 @@ export const variables = {
   },
   CALENDLY_WEBHOOK_BASE_URL: {
     ...url("https", "http"),
-    description: "Public address that Calendly reaches the ingest under, for example https://hooks.example.com.",
+    description:
+      "Public address that Calendly reaches the ingest under, for example https://hooks.example.com. Without it nobody looks at the webhook subscription.",
   },
   CALENDLY_WEBHOOK_ENDPOINT_PREFIX: {
     ...path,
@@ -147,11 +148,12 @@ export const variables = {
     default: SUBSCRIBABLE_EVENTS.join(","),
     description: "Events to subscribe to.",
   },
+  // Not longer than the alert CalendlyGuardianStopped waits for a look.
   CALENDLY_SUBSCRIPTION_CHECK_INTERVAL: {
-    ...wholeNumber(0, 86_400),
+    ...wholeNumber(0, 3_600),
     default: "300",
     unit: "s",
-    description: "Time between two looks at the webhook subscription; 0 looks never.",
+    description: "Time between two looks at the webhook subscription; 0 looks never, and judges no silence.",
   },
   CALENDLY_SUBSCRIPTION_AUTOHEAL: {
     ...flag,

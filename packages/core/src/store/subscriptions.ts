@@ -17,10 +17,10 @@ export interface SubscriptionProblem {
   readonly message: string;
 }
 
-/** What the guardian last saw. */
+/** What the guardian last saw, and what is wrong, silence included, which is judged where nothing can be seen too. */
 export interface SubscriptionReport {
-  /** ISO 8601. */
-  readonly checkedAt: string;
+  /** ISO 8601: when the subscriptions were last seen; null where they never were. */
+  readonly checkedAt: string | null;
   readonly subscriptions: readonly SubscriptionRecord[];
   readonly problems: readonly SubscriptionProblem[];
   /** ISO 8601: since when nothing can be delivered; null where something can. */

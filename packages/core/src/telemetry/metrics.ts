@@ -333,7 +333,7 @@ export const METRICS = {
   // The subscription.
   subscriptions: gauge({
     name: "calendly_subscriptions",
-    help: "Calendly's webhook subscriptions to this installation when the guardian last looked.",
+    help: "Calendly's webhook subscriptions to this installation when the guardian last saw them; absent where it never has.",
     by: "fleet",
     labels: { state: ["active", "disabled"] },
   }),
@@ -345,13 +345,13 @@ export const METRICS = {
   }),
   subscriptionProblem: gauge({
     name: "calendly_subscription_problem",
-    help: "1 for what the guardian finds wrong.",
+    help: "1 for what the guardian finds wrong; what it cannot see is told as it last was.",
     by: "fleet",
     labels: { code: PROBLEMS },
   }),
   subscriptionChecked: gauge({
     name: "calendly_subscription_checked_timestamp_seconds",
-    help: "When the guardian last looked, Unix time; absent where it never did.",
+    help: "When the guardian last saw the webhook subscriptions, Unix time; the installation's beginning where it never has; absent where it is switched off or has no address to look for.",
     by: "fleet",
     labels: {},
   }),
