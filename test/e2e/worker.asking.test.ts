@@ -98,6 +98,31 @@ describe("a half that is never delivered", () => {
   });
 });
 
+describe("a booking that was moved far away", () => {
+  const DAY_MS = 86_400_000;
+  const daysFromNow = (days: number) => new Date(Date.now() + days * DAY_MS).toISOString();
+
+  test("stays one when an invitee in its midst is older than anything that is kept", async () => {
+    const { account } = stack.simulator;
+    const first = account.book({ ...priya, eventType: "intro", start: daysFromNow(-200) });
+    const second = account.reschedule(first.id, daysFromNow(-150));
+    const third = account.reschedule(second.id, daysFromNow(1));
+    for (const invitee of [first, second, third]) await stack.deliver(invitee);
+    await told(`${third.id}.rescheduled`);
+    const keptUntil = await stack.redis.pexpiretime(`{calendly:0}:booking:${first.id}`);
+    expect(keptUntil).toBe(Date.parse(third.event.end) + 90 * DAY_MS);
+    const entries = [first, second, third].map(({ id }) => `{calendly:0}:index:${id}`);
+    // What does not last as long is gone by then.
+    for (const entry of entries) if ((await stack.redis.pexpiretime(entry)) < keptUntil) await stack.redis.del(entry);
+
+    account.cancel(third.id);
+    await stack.deliver(third, "invitee.canceled");
+    const [canceled] = await told(`${third.id}.canceled`);
+    expect(canceled).toMatchObject({ subject: first.id, data: { booking: { sequence: 4 } } });
+    expect(await stack.redis.exists(...entries)).toBe(3);
+  });
+});
+
 describe("a no-show", () => {
   test("is told when it is marked and when that is taken back", async () => {
     const invitee = book("intro");

@@ -1,4 +1,4 @@
-import { type Booking, type Malformed, mergeFact } from "@calendly-worker/core/bookings/booking";
+import { type Booking, inviteeIdsOf, type Malformed, mergeFact } from "@calendly-worker/core/bookings/booking";
 import { referenceOf } from "@calendly-worker/core/bookings/canonical-log";
 import { changedAt, takenTime } from "@calendly-worker/core/bookings/conflicts";
 import type { BookingFact, InviteeFact, Origin, Reference } from "@calendly-worker/core/bookings/facts";
@@ -158,16 +158,9 @@ export function createFold(ports: {
     const pending = [first];
     const malformed: (Pending & { why: Malformed })[] = [];
     const dropped: { waitedFor: string; delivery: Delivery }[] = [];
-    for (const item of pending) {
-      const step = mergeFact(booking, item.fact);
-      if (step.kind === "malformed") {
-        malformed.push({ ...item, why: step.why });
-        continue;
-      }
-      const isDelivered = item.delivery !== undefined && item.delivery.origin !== "reconcile";
-      booking = isDelivered ? hear(step.booking, item.fact, publishFrom()) : step.booking;
-      // The index is written before the commit: an entry without its booking harms nobody, a missing one would.
-      for (const id of idsNamedBy(item.fact)) {
+    /** The index is written before the commit: an entry without its booking harms nobody, a missing one would. */
+    async function indexAll(ids: readonly string[]): Promise<void> {
+      for (const id of ids) {
         for (const delivery of await bookings.index(id, booking)) {
           if (pending.some((known) => known.delivery?.identity === delivery.identity)) continue;
           const admission = await admit(delivery);
@@ -176,6 +169,19 @@ export function createFold(ports: {
             pending.push({ fact: admission.fact, delivery, waitedFor: id });
         }
       }
+    }
+    for (const item of pending) {
+      const step = mergeFact(booking, item.fact);
+      if (step.kind === "malformed") malformed.push({ ...item, why: step.why });
+      else {
+        const isDelivered = item.delivery !== undefined && item.delivery.origin !== "reconcile";
+        booking = isDelivered ? hear(step.booking, item.fact, publishFrom()) : step.booking;
+      }
+      const named = step.kind === "malformed" ? [] : idsNamedBy(item.fact);
+      await indexAll(named);
+      if (item !== pending.at(-1)) continue;
+      // A later fact finds the booking by an invitee that this one may not name: each entry lasts as long as the booking.
+      await indexAll(inviteeIdsOf(booking).filter((id) => !named.includes(id)));
     }
     return { booking, pending, malformed, dropped };
   }

@@ -97,6 +97,12 @@ export function chainOf(booking: Booking): string[] {
   return chain;
 }
 
+/** Ids of all invitees of a booking, known, gone or only named. */
+export function inviteeIdsOf(booking: Booking): string[] {
+  const named = links(booking).flat();
+  return [...new Set([...Object.keys(booking.invitees), ...booking.gone, ...named.map(({ id }) => id)])];
+}
+
 /** An invitee of the chain of whom nothing is known, and whether somebody who is known came after. */
 export interface Hole {
   readonly invitee: Reference;

@@ -55,7 +55,10 @@ export const lookupKey = (shard: Shard) => `${shard.tag}:lookup`;
 /** Sorted set: a booking's members of that, one a line, by the time in ms at which it expires. */
 export const lookupExpiryKey = (shard: Shard) => `${shard.tag}:lookup-expiry`;
 
-/** String: id of the booking that an invitee, or a routing form submission, belongs to. Expires with the retention. */
+/**
+ * String: id of the booking that an invitee, or a routing form submission, belongs to. An invitee's lasts at least as long
+ * as the booking.
+ */
 export const indexKey = (shard: Shard, id: string) => `${shard.tag}:index:${id}`;
 
 /**
