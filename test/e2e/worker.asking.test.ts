@@ -5,6 +5,9 @@ import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
+/** An event type that another installation handles. */
+const ELSEWHERE = "https://api.calendly.com/event_types/elsewhere";
+
 let server: RedisServer;
 let stack: StackWithCalendly;
 let day = 0;
@@ -14,6 +17,7 @@ beforeAll(async () => {
   stack = await startStackWithCalendly(server.url, 4101, {
     CALENDLY_MISSING_HALF_GRACE: "1",
     CALENDLY_CONFERENCE_LINK_INTERVAL: "1",
+    CALENDLY_EVENT_TYPES_EXCLUDE: ELSEWHERE,
   });
 });
 
@@ -95,6 +99,43 @@ describe("a half that is never delivered", () => {
     expect(await logOf(first)).toEqual([]);
     stack.simulator.setFaults({ api: "well" });
     await told(`${first.id}.confirmed`, `${second.id}.rescheduled`);
+  });
+});
+
+describe("a half that Calendly tells of, and that is not taken up", () => {
+  const markErased = ({ id }: Invitee) => stack.redis.set(`{calendly:0}:erased:${id}`, String(Date.now()));
+  const untilListed = (id: string) =>
+    until("it is listed", () =>
+      stack.worker.logs.find((line) => line.msg === "listed as incomplete" && line["incomplete"] === id),
+    );
+
+  test.each([
+    ["erased", markErased],
+    ["out_of_scope", ({ event }: Invitee) => Object.assign(event, { type: { ...event.type, uri: ELSEWHERE } })],
+    ["past_retention", ({ event }: Invitee) => Object.assign(event, { end: "2020-01-01T00:00:00.000000Z" })],
+    ["quarantined", (second: Invitee) => Object.assign(second, { old: second })],
+  ])("is listed at once when it is the new one and is %s", async (result, spoil) => {
+    // Nobody is told of before all is as it should be.
+    stack.simulator.setFaults({ api: "down" });
+    const first = book("intro");
+    const second = move(first, "16:00");
+    await stack.deliver(first, "invitee.canceled");
+    await spoil(second);
+    stack.simulator.setFaults({ api: "well" });
+    expect(await untilListed(first.id)).toMatchObject({ inviteeId: second.id, result });
+    expect(await stack.redis.zscore("{calendly:0}:incomplete", first.id)).not.toBeNull();
+    expect(await logOf(first)).toEqual([`${first.id}.confirmed`]);
+  });
+
+  test("is listed when somebody waits for it, and it was erased meanwhile", async () => {
+    stack.simulator.setFaults({ api: "down" });
+    const first = book("intro");
+    const second = move(first, "16:00");
+    await stack.deliver(second, "invitee.created");
+    await markErased(first);
+    stack.simulator.setFaults({ api: "well" });
+    expect(await untilListed(first.id)).toMatchObject({ inviteeId: first.id, result: "erased" });
+    expect(await stack.redis.zscore("{calendly:0}:incomplete", first.id)).not.toBeNull();
   });
 });
 

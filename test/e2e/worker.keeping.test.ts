@@ -111,6 +111,20 @@ function lookingAt(later: number) {
   };
 }
 
+/** Asks Calendly as a job does, and folds by `fold`. */
+function asking(fold: Fold) {
+  const client = createCalendlyClient({
+    gate: openGate(DEMO_TOKEN),
+    baseUrl: stack.simulator.url,
+    timeoutMs: 5_000,
+    totalTimeoutMs: 20_000,
+    signal: new AbortController().signal,
+  });
+  return findMissingHalf({ client, bookings: storeAt(Date.now()), fold, now: Date.now });
+}
+
+const listed = async () => (await storeAt(Date.now()).incomplete(shards.first, 100)).map(({ id }) => id);
+
 describe("what is missing", () => {
   test("is looked after when the job that asks for it was lost", async () => {
     const first = book("05");
@@ -136,8 +150,7 @@ describe("what is missing", () => {
     await stack.deliver(invitee);
     await stack.outcomes.untilThere([`${invitee.id}.confirmed`]);
     const bookings = storeAt(Date.now());
-    const listed = async () => (await bookings.incomplete(shards.first, 100)).map(({ id }) => id);
-    await bookings.listIncomplete(invitee.id);
+    await bookings.listIncomplete(invitee.id, { isAnswered: false });
     expect(await listed()).toContain(invitee.id);
     const { look, close } = lookingAt(Date.now() + DAY_MS);
     await look(context);
@@ -146,31 +159,67 @@ describe("what is missing", () => {
   });
 
   test("is listed as incomplete when it was asked for in vain, and is not when it comes after all", async () => {
-    const { account, url } = stack.simulator;
+    const { account } = stack.simulator;
     const first = book("06");
     const second = account.reschedule(first.id, "2030-03-23T15:00:00Z");
     await stack.deliver(first, "invitee.canceled");
-    const signal = new AbortController().signal;
-    const client = createCalendlyClient({
-      gate: openGate(DEMO_TOKEN),
-      baseUrl: url,
-      timeoutMs: 5_000,
-      totalTimeoutMs: 20_000,
-      signal,
-    });
-    const bookings = storeAt(Date.now());
-    const fold: Fold = {
+    const ask = asking({
       delivery: () => Promise.reject(new Error("nothing was to be folded")),
       gone: () => Promise.reject(new Error("nobody was to be gone")),
-    };
-    const ask = findMissingHalf({ client, bookings, fold, now: Date.now });
+    });
     account.forget(second.id);
     const job = ask({ inviteeUri: second.uri, isPassed: false }, context);
     await expect(job).rejects.toThrow("Calendly does not know the new invitee of a reschedule");
-    const listed = async () => (await bookings.incomplete(shards.first, 100)).map(({ id }) => id);
     expect(await listed()).toContain(first.id);
     await stack.deliver(second, "invitee.created");
     await stack.outcomes.untilThere([`${second.id}.rescheduled`]);
+    expect(await listed()).not.toContain(first.id);
+  });
+});
+
+describe("what Calendly tells of and is not taken up", () => {
+  const HOUR_MS = 3_600_000;
+
+  test("is asked for again after a quarter of an hour, and then once a day, until it comes after all", async () => {
+    const first = book("08");
+    const second = stack.simulator.account.reschedule(first.id, "2030-03-24T15:00:00Z");
+    await stack.deliver(first, "invitee.canceled");
+    const ask = asking({
+      delivery: async () => "out_of_scope",
+      gone: () => Promise.reject(new Error("nobody was to be gone")),
+    });
+    const askOnce = () =>
+      ask({ inviteeUri: second.uri, isPassed: false }, { ...context, attempt: 1, isLastAttempt: false });
+    const lookedAfterIn = async () =>
+      Number(await stack.redis.zscore("{calendly:0}:unfinished", first.id)) - Date.now();
+
+    expect(await askOnce()).toBe("out_of_scope");
+    expect(await listed()).toContain(first.id);
+    expect(await lookedAfterIn()).toBeLessThan(HOUR_MS);
+    await askOnce();
+    expect(await lookedAfterIn()).toBeGreaterThan(23 * HOUR_MS);
+    // Whoever has added that job may note only now when to look again.
+    await storeAt(Date.now()).lookLater(first.id, true);
+    expect(await lookedAfterIn()).toBeGreaterThan(23 * HOUR_MS);
+    expect(await listed()).toContain(first.id);
+
+    await stack.deliver(second, "invitee.created");
+    await stack.outcomes.untilThere([`${second.id}.rescheduled`]);
+    expect(await listed()).not.toContain(first.id);
+    expect(await stack.redis.zscore("{calendly:0}:unfinished", first.id)).toBeNull();
+  });
+
+  test("is no longer listed once nothing of its booking is there", async () => {
+    const first = book("09");
+    const second = stack.simulator.account.reschedule(first.id, "2030-03-25T15:00:00Z");
+    await stack.deliver(first, "invitee.canceled");
+    const bookings = storeAt(Date.now());
+    await bookings.listIncomplete(first.id, { isAnswered: true });
+    await bookings.listIncomplete(first.id, { isAnswered: true });
+    await stack.redis.del(`{calendly:0}:booking:${first.id}`, `{calendly:0}:index:${second.id}`);
+    const { look, close } = lookingAt(Date.now() + 2 * DAY_MS);
+    await look(context);
+    await close();
     expect(await listed()).not.toContain(first.id);
   });
 });

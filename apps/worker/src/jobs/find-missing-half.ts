@@ -6,7 +6,7 @@ import type { JobContext, JobHandler } from "@calendly-worker/core/queues/consum
 import type { missingHalves } from "@calendly-worker/core/queues/contracts";
 import type { BookingStore } from "@calendly-worker/core/store/bookings";
 import { askedDelivery } from "../asked-delivery.ts";
-import type { Fold } from "../fold.ts";
+import type { Fold, Folded } from "../fold.ts";
 
 interface Ports {
   readonly client: Pick<CalendlyClient, "invitee" | "scheduledEvent">;
@@ -19,10 +19,14 @@ interface Ports {
 const MOST_STARTS = 100;
 /** Where Calendly does not say when there is budget again: it counts by the minute. */
 const NEXT_BUDGET_MS = 60_000;
+/** What Calendly tells is not taken up, and would not be the next time. */
+const LEFT_OUT: ReadonlySet<Folded> = new Set(["out_of_scope", "past_retention"]);
+const IN_VAIN: ReadonlySet<Folded> = new Set([...LEFT_OUT, "erased", "quarantined"]);
 
 /**
  * Asks Calendly for an invitee whom nobody has told of, unless somebody has by now. One in the past that Calendly does
- * not know was erased there; one to come may still appear. What is asked for in vain is listed as incomplete.
+ * not know was erased there; one to come may still appear. What is asked for in vain, or told of what is not taken up, is
+ * listed as incomplete.
  */
 export function findMissingHalf(ports: Ports): JobHandler<typeof missingHalves> {
   const { client, bookings, fold, now } = ports;
@@ -45,14 +49,18 @@ export function findMissingHalf(ports: Ports): JobHandler<typeof missingHalves> 
       await listWhenGivenUp(inviteeId, context);
       throw error;
     }
-    if (asked.kind === "found") {
-      const result = await fold.delivery(askedDelivery(asked.body, now()), context);
-      const isLeftOut = result === "past_retention" || result === "out_of_scope";
-      return isLeftOut && isAwaited ? await fold.gone({ id: inviteeId, uri: inviteeUri }, context) : result;
+    if (asked.kind === "not_found" && !isAwaited) {
+      await listWhenGivenUp(inviteeId, context);
+      throw new Error("Calendly does not know the new invitee of a reschedule");
     }
-    if (isAwaited) return await fold.gone({ id: inviteeId, uri: inviteeUri }, context);
-    await listWhenGivenUp(inviteeId, context);
-    throw new Error("Calendly does not know the new invitee of a reschedule");
+    const reference = { id: inviteeId, uri: inviteeUri };
+    let result =
+      asked.kind === "found"
+        ? await fold.delivery(askedDelivery(asked.body, now()), context)
+        : await fold.gone(reference, context);
+    if (isAwaited && LEFT_OUT.has(result)) result = await fold.gone(reference, context);
+    if (IN_VAIN.has(result) && !(await isKnown(inviteeId))) await list(inviteeId, context.log, result);
+    return result;
   };
 
   async function isKnown(inviteeId: string): Promise<boolean> {
@@ -63,9 +71,12 @@ export function findMissingHalf(ports: Ports): JobHandler<typeof missingHalves> 
   }
 
   async function listWhenGivenUp(inviteeId: string, { isLastAttempt, log }: JobContext): Promise<void> {
-    if (!isLastAttempt) return;
+    if (isLastAttempt) await list(inviteeId, log);
+  }
+
+  async function list(inviteeId: string, log: JobContext["log"], result?: Folded): Promise<void> {
     const id = (await bookings.find(inviteeId)) ?? inviteeId;
-    await bookings.listIncomplete(id);
-    log.error({ incomplete: id, inviteeId }, "listed as incomplete");
+    await bookings.listIncomplete(id, { isAnswered: result !== undefined });
+    log.error({ incomplete: id, inviteeId, ...(result && { result }) }, "listed as incomplete");
   }
 }

@@ -79,8 +79,8 @@ export const lateDeliveries = defineQueue({
 });
 
 /**
- * Invitees that somebody names and nobody has told of: to be asked for at Calendly. In vain for as long means that
- * the booking is listed as incomplete; looking after the unfinished asks again.
+ * Invitees that somebody names and nobody has told of: to be asked for at Calendly. In vain for as long, or told of and not
+ * taken up, means that the booking is listed as incomplete; looking after the unfinished asks again.
  */
 export const missingHalves = defineQueue({
   name: "missing-halves",

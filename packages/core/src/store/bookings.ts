@@ -55,8 +55,11 @@ export interface BookingStore {
   erasedAt(inviteeId: string): Promise<number | undefined>;
   /** Writes down that nothing may be kept of an invitee any more. */
   markErased(inviteeId: string): Promise<void>;
-  /** Lists a booking, or an invitee that deliveries wait for, whose missing part was asked for in vain. */
-  listIncomplete(id: string): Promise<void>;
+  /**
+   * Lists a booking, or an invitee that deliveries wait for, whose missing part was asked for in vain. Where Calendly has
+   * answered, and it is listed already, it is looked after again only the next day: the answer will hardly be another one.
+   */
+  listIncomplete(id: string, how: { readonly isAnswered: boolean }): Promise<void>;
   /** What is listed so, and since when (ms), oldest first. */
   incomplete(shard: Shard, limit: number): Promise<{ readonly id: string; readonly since: number }[]>;
   /** The ids of all bookings of a shard. One that is written meanwhile may be left out or given twice. */
@@ -204,11 +207,14 @@ export function createBookingStore(ports: {
       await redis.set(erasedKey(shards.of(inviteeId), inviteeId), String(now()), "NX");
     },
 
-    async listIncomplete(id) {
+    async listIncomplete(id, { isAnswered }) {
       const shard = shards.of(id);
+      const isListed = (await redis.zscore(incompleteKey(shard), id)) !== null;
       const step = redis.multi().zadd(incompleteKey(shard), "NX", String(now()), id);
       // Where somebody has told of it meanwhile, whoever looks after it takes it off the list again.
-      await step.zadd(unfinishedKey(shard), "NX", String(lookAt()), id).exec();
+      step.zadd(unfinishedKey(shard), "NX", String(lookAt()), id);
+      if (isAnswered && isListed) step.zadd(unfinishedKey(shard), "GT", String(now() + DAY_MS), id);
+      await step.exec();
     },
 
     async incomplete(shard, limit) {
@@ -224,7 +230,8 @@ export function createBookingStore(ports: {
 
     async lookLater(id, again) {
       const shard = shards.of(id);
-      if (again) await redis.zadd(unfinishedKey(shard), "XX", String(lookAt()), id);
+      // The job that was added may have ended by now, and have said that the next day is soon enough.
+      if (again) await redis.zadd(unfinishedKey(shard), "XX", "GT", String(lookAt()), id);
       else await redis.multi().zrem(unfinishedKey(shard), id).zrem(incompleteKey(shard), id).exec();
     },
   };
