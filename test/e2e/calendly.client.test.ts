@@ -76,6 +76,24 @@ describe("each call, against the simulated Calendly", () => {
     expect(await all(client.invitees(events[0]?.uri ?? ""))).toMatchObject([{ email: PRIYA.email }]);
   });
 
+  test.each([
+    ["included", "excluded"],
+    ["included", "included"],
+    ["excluded", "excluded"],
+    ["excluded", "included"],
+  ] as const)("lists the same where Calendly has events at a range's beginning %s, at its end %s", async (min, max) => {
+    const { organization } = simulator.account.catalog;
+    simulator.setFaults({ minStartTime: min, maxStartTime: max });
+    const starts = ["10:00:00", "10:00:01", "11:59:59", "12:00:00"].map((time) => `2032-01-02T${time}Z`);
+    for (const start of starts) simulator.account.book({ ...PRIYA, eventType: "intro", start });
+    const range = { minStart: "2032-01-02T10:00:00.000000Z", maxStart: "2032-01-02T12:00:00.000Z" };
+    const events = await all(client.scheduledEvents({ organization, ...range }));
+    expect(new Set(events.map(({ start_time }) => Date.parse(start_time)))).toEqual(
+      new Set(starts.slice(0, 3).map((start) => Date.parse(start))),
+    );
+    simulator.setFaults({ minStartTime: "included", maxStartTime: "excluded" });
+  });
+
   test("lists the events of a host, an invitee or a status, and cancels one", async () => {
     const { organization } = simulator.account.catalog;
     const mine = simulator.account.book({

@@ -365,9 +365,8 @@ describe("a comparison", () => {
     expect(requestsTo(INVITEES)).toBeLessThan(250 + 5);
   });
 
-  test("lets others go on after its slice of time, at whichever event that is, and comes again until it is done", async () => {
-    // Several have one start, and a page of Calendly's list takes longer than a slice.
-    const invitees = Array.from({ length: 230 }, (_, index) => book(1 + Math.floor(index / 30)));
+  /** Compares in slices of 21 events; gives how many were looked at in each, and which. */
+  async function compareInSlices(data: Parameters<ReturnType<typeof compareWithCalendly>>[0]) {
     const { organization } = simulator.account.catalog;
     const client = createCalendlyClient({
       gate: openGate(DEMO_TOKEN),
@@ -378,7 +377,7 @@ describe("a comparison", () => {
     });
     const looked: string[] = [];
     const beganAt = Date.now();
-    const compareInSlices = compareWithCalendly({
+    const compareSlice = compareWithCalendly({
       client,
       owner: async () => ({ organization, scope: "organization" }),
       sweep: {
@@ -407,14 +406,44 @@ describe("a comparison", () => {
     const slices: number[] = [];
     for (let result: unknown; result !== "compared"; ) {
       const before = looked.length;
-      result = await compareInSlices({ kind: "band", band: "near" }, context);
+      result = await compareSlice(data, context);
       slices.push(looked.length - before);
       if (result !== "compared") expect(result).toEqual({ result: "going on", againAfterMs: 0 });
     }
+    return { slices, looked };
+  }
+
+  test("lets others go on after its slice of time, at whichever event that is, and comes again until it is done", async () => {
+    // Several have one start, and a page of Calendly's list takes longer than a slice.
+    const invitees = Array.from({ length: 230 }, (_, index) => book(1 + Math.floor(index / 30)));
+    const { slices, looked } = await compareInSlices({ kind: "band", band: "near" });
     expect(slices).toEqual([...Array.from({ length: 10 }, () => 21), 20]);
     expect(looked.toSorted()).toEqual(invitees.map(({ event }) => event.uri).toSorted());
     expect(await createSweepRuns(redis).report("near")).toMatchObject({ seen: 230 });
   });
+
+  test.each([
+    ["included", "excluded"],
+    ["included", "included"],
+    ["excluded", "excluded"],
+    ["excluded", "included"],
+  ] as const)(
+    "misses none of one start, where Calendly has events at a range's beginning %s, at its end %s",
+    async (min, max) => {
+      simulator.setFaults({ minStartTime: min, maxStartTime: max });
+      const hour = (index: number) => `2040-01-02T${10 + Math.floor(index / 60)}:00:00.000000Z`;
+      const events = Array.from({ length: 300 }, (_, index) => {
+        const guest = { name: `Guest ${index}`, email: `guest.${index}@acme-corp.example` };
+        return simulator.account.book({ ...guest, eventType: "intro", start: hour(index) }).event.uri;
+      });
+      // From the second hour up to the last, which is not a part of it. Slices end in the midst of each hour.
+      const range = { from: hour(60), to: hour(240), graceMs: 0, isDryRun: false };
+      const { slices, looked } = await compareInSlices({ kind: "range", name: "hours", ...range });
+      expect(slices.length).toBeGreaterThan(2);
+      expect(looked).toEqual(events.slice(60, 240));
+      expect(await createSweepRuns(redis).report("hours")).toMatchObject({ seen: 180 });
+    },
+  );
 
   test("keeps to its share of the budget", async () => {
     await simulate({ rateLimit: 50, speed: 60 });

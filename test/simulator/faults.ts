@@ -23,6 +23,9 @@ export const faults = z.strictObject({
   apiLatencyMs: z.number().min(0),
   /** How far the time in the API's answers is ahead, in ms; below 0 behind. */
   apiClockSkewMs: z.number(),
+  /** Whether events that start at the very `min_start_time`, or `max_start_time`, are listed. Calendly does not say. */
+  minStartTime: z.enum(["included", "excluded"]),
+  maxStartTime: z.enum(["included", "excluded"]),
   /** What the API answers: rightly, 503, or 200 with an unreadable body. */
   api: z.enum(["well", "down", "garbage"]),
 });
@@ -42,5 +45,7 @@ export const NO_FAULTS: Readonly<Faults> = {
   signatureClockSkewMs: 0,
   apiLatencyMs: 0,
   apiClockSkewMs: 0,
+  minStartTime: "included",
+  maxStartTime: "excluded",
   api: "well",
 };

@@ -82,13 +82,19 @@ describeWith("chromium", "the simulator's page", () => {
       ["api", "down"],
       ["duplicate", "2"],
       ["signatureTimeOnRetry", "frozen"],
+      ["minStartTime", "excluded"],
     ]) {
       await seen.page.evaluate(
         `{ const input = document.querySelector('[name="${name}"]'); input.value = "${value}"; input.dispatchEvent(new Event("change")); }`,
       );
       await shows(seen, "said", `${name}: ${value}`);
     }
-    expect(simulator.faults).toMatchObject({ api: "down", duplicate: 2, signatureTimeOnRetry: "frozen" });
+    expect(simulator.faults).toMatchObject({
+      api: "down",
+      duplicate: 2,
+      signatureTimeOnRetry: "frozen",
+      minStartTime: "excluded",
+    });
     await click(seen, "All is well again");
     await shows(seen, "said", "All is well again");
     expect(simulator.faults).toMatchObject({ api: "well", duplicate: 1, signatureTimeOnRetry: "renewed" });

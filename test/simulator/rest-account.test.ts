@@ -121,6 +121,26 @@ describe("lists", () => {
     expect(await found(`organization=${organization}`)).toEqual([mine.event.uri, hers.event.uri]);
   });
 
+  test.each([
+    ["included", "excluded", ["first", "second"]],
+    ["included", "included", ["first", "second", "third"]],
+    ["excluded", "excluded", ["second"]],
+    ["excluded", "included", ["second", "third"]],
+  ] as const)("of events have those at the beginning of a range %s, at its end %s", async (min, max, expected) => {
+    const simulator = await start();
+    simulator.setFaults({ minStartTime: min, maxStartTime: max });
+    const { organization } = simulator.account.catalog;
+    const days = { first: "2030-03-10", second: "2030-03-11", third: "2030-03-12" };
+    const uris = Object.fromEntries(
+      Object.entries(days).map(([name, day]) => {
+        return [simulator.account.book({ ...PRIYA, start: `${day}T15:00:00Z` }).event.uri, name];
+      }),
+    );
+    const range = `min_start_time=${days.first}T15:00:00Z&max_start_time=${days.third}T15:00:00Z`;
+    const { body } = await api(simulator, `/scheduled_events?organization=${organization}&${range}`);
+    expect(body.collection.map(({ uri }) => uris[uri])).toEqual(expected);
+  });
+
   test("of invitees come in pages, by status, e-mail and age", async () => {
     const simulator = await start();
     const book = (name: string) =>

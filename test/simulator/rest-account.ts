@@ -1,6 +1,7 @@
 import { Router } from "express";
 import { z } from "zod";
 import type { Account } from "./account.ts";
+import type { Faults } from "./faults.ts";
 import { type Invitee, isActive, type ScheduledEvent } from "./meetings.ts";
 import { pageOf } from "./pages.ts";
 import { eventResource, eventTypeResource, inviteeResource, userResource } from "./payloads.ts";
@@ -26,7 +27,7 @@ const inviteeFilters = z.object({
 });
 
 /** Users, event types, scheduled events and their invitees. */
-export function accountRoutes(account: Account): Router {
+export function accountRoutes(account: Account, faults: Faults): Router {
   const router = Router();
   const { catalog, events, eventsById } = account;
 
@@ -48,7 +49,7 @@ export function accountRoutes(account: Account): Router {
     if (filters.organization !== undefined && filters.organization !== catalog.organization) throw permissionDenied();
     // The whole organization's are for its admin.
     if (filters.user === undefined && tokenIn(res).user.uri !== catalog.admin.uri) throw permissionDenied();
-    const found = events.filter((event) => fits(event, filters));
+    const found = events.filter((event) => fits(event, filters, faults));
     const sorted = found.toSorted((a, b) => a.start.localeCompare(b.start));
     res.json(pageOf(req, filters.sort.endsWith("desc") ? sorted.toReversed() : sorted, eventResource));
   });
@@ -90,14 +91,24 @@ export function accountRoutes(account: Account): Router {
   return router;
 }
 
-function fits(event: ScheduledEvent, filters: z.output<typeof eventFilters>): boolean {
+function fits(
+  event: ScheduledEvent,
+  filters: z.output<typeof eventFilters>,
+  { minStartTime, maxStartTime }: Faults,
+): boolean {
   const { user, invitee_email, status: wanted, min_start_time, max_start_time } = filters;
   const invited = ({ email }: Invitee) => email === invitee_email;
+  const start = Date.parse(event.start);
+  const isAt = (bound: string) => start === Date.parse(bound);
   return (
     (user === undefined || event.hosts.some(({ uri }) => uri === user)) &&
     (invitee_email === undefined || event.invitees.some(invited)) &&
     (wanted === undefined || event.status === wanted) &&
-    (min_start_time === undefined || Date.parse(event.start) >= Date.parse(min_start_time)) &&
-    (max_start_time === undefined || Date.parse(event.start) < Date.parse(max_start_time))
+    (min_start_time === undefined ||
+      start > Date.parse(min_start_time) ||
+      (isAt(min_start_time) && minStartTime === "included")) &&
+    (max_start_time === undefined ||
+      start < Date.parse(max_start_time) ||
+      (isAt(max_start_time) && maxStartTime === "included"))
   );
 }

@@ -38,7 +38,7 @@ export function restRoutes(ports: {
     else next();
   });
   router.use(authenticate(tokens), express.json());
-  router.use(accountRoutes(account), availabilityRoutes(account, now));
+  router.use(accountRoutes(account, faults), availabilityRoutes(account, now));
   router.use(webhookRoutes(account.catalog, subscriptions, sampleData));
   router.use(() => {
     throw notFound();

@@ -129,7 +129,13 @@ async function showOutcomes() {
 /** A switch for each fault: the value that it has now says which kind. */
 function faultSwitch(name, value) {
   const label = element("label", name);
-  const choices = { signatureTimeOnRetry: ["renewed", "frozen"], api: ["well", "down", "garbage"] }[name];
+  const ends = ["included", "excluded"];
+  const choices = {
+    signatureTimeOnRetry: ["renewed", "frozen"],
+    minStartTime: ends,
+    maxStartTime: ends,
+    api: ["well", "down", "garbage"],
+  }[name];
   let input;
   if (choices !== undefined) {
     input = document.createElement("select");

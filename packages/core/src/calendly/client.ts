@@ -50,7 +50,7 @@ export interface EventQuery {
   readonly user?: string;
   readonly inviteeEmail?: string;
   readonly status?: "active" | "canceled";
-  /** ISO 8601; the first included, the last not. */
+  /** ISO 8601, counted in ms; the first included, the last not. */
   readonly minStart?: string;
   readonly maxStart?: string;
 }
@@ -89,6 +89,12 @@ export type WebhookSubscription = z.output<typeof subscription>;
 
 const pagination = z.looseObject({ next_page_token: z.string().nullish() });
 const PAGE_SIZE = "100";
+/**
+ * Calendly's "after this time" and "prior to this time" leave open whether an event that starts at that very time is listed,
+ * and how exactly a time is read: so much more is asked for at both ends, and what lies beyond them is left out here.
+ */
+const MARGIN_MS = 1_000;
+
 export function createCalendlyClient(ports: RequesterPorts): CalendlyClient {
   const { request } = createRequester(ports);
 
@@ -154,23 +160,24 @@ export function createCalendlyClient(ports: RequesterPorts): CalendlyClient {
       const scopes = ["availability:read", "event_types:read"];
       return (await get("available times", "/event_type_available_times", scopes, schema, options, query)).collection;
     },
-    scheduledEvents: ({ organization, user: host, inviteeEmail, status, minStart, maxStart }, options) =>
-      list(
-        "scheduled events",
-        "/scheduled_events",
-        EVENTS,
-        scheduledEventPayload,
-        {
-          organization,
-          sort: "start_time:asc",
-          ...(host && { user: host }),
-          ...(inviteeEmail && { invitee_email: inviteeEmail }),
-          ...(status && { status }),
-          ...(minStart && { min_start_time: minStart }),
-          ...(maxStart && { max_start_time: maxStart }),
-        },
-        options,
-      ),
+    async *scheduledEvents({ organization, user: host, inviteeEmail, status, minStart, maxStart }, options) {
+      const from = minStart === undefined ? Number.NEGATIVE_INFINITY : Date.parse(minStart);
+      const to = maxStart === undefined ? Number.POSITIVE_INFINITY : Date.parse(maxStart);
+      const query = {
+        organization,
+        sort: "start_time:asc",
+        ...(host && { user: host }),
+        ...(inviteeEmail && { invitee_email: inviteeEmail }),
+        ...(status && { status }),
+        ...(minStart && { min_start_time: new Date(from - MARGIN_MS).toISOString() }),
+        ...(maxStart && { max_start_time: new Date(to + MARGIN_MS).toISOString() }),
+      };
+      const listed = list("scheduled events", "/scheduled_events", EVENTS, scheduledEventPayload, query, options);
+      for await (const event of listed) {
+        const start = Date.parse(event.start_time);
+        if (start >= from && start < to) yield event;
+      }
+    },
     async cancelEvent(uri, reason, options) {
       const path = `${eventPath(uri)}/cancellation`;
       const body = reason === undefined ? {} : { reason };
