@@ -471,15 +471,20 @@ describe("a comparison", () => {
     expect(await compare("near", 60_000)).toMatchObject({ seen: 20_000, read: 0 });
     writeFileSync(`/proc/${worker.pid}/clear_refs`, RESET_HIGH_WATER_MARK);
     const before = memoryMb(worker.pid, "VmRSS");
+    const from = performance.now();
     const report = await compare("near", 60_000);
+    // Each makes way for the others in the midst of a page, which is listed once more.
+    const slices = Math.ceil((performance.now() - from) / SLICE_MS);
     const grown = memoryMb(worker.pid, "VmHWM") - before;
     expect(report).toMatchObject({ seen: 20_000, read: 0 });
     expect(requestsTo(INVITEES)).toBe(0);
-    expect(report.requests).toBeLessThanOrEqual(1 + 200);
+    expect(report.requests).toBeLessThanOrEqual(1 + 200 + slices);
     process.stdout.write(`20,000 unchanged events: ${report.requests} requests, ${Math.round(grown)} MB more memory\n`);
     expect(grown).toBeLessThan(100);
   }, 720_000);
 });
+
+const SLICE_MS = 30_000;
 
 /** See proc(5). */
 const RESET_HIGH_WATER_MARK = "5";
