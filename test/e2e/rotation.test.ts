@@ -4,6 +4,7 @@ import { liveInstances } from "@calendly-worker/core/store/instances";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
+import type { Subscription } from "../simulator/subscriptions.ts";
 import { expectEveryLogRight, idsOfLogs } from "../support/account-logs.ts";
 import type { AppProcess, Variables } from "../support/app-process.ts";
 import { runCommand, startCommand } from "../support/cli.ts";
@@ -14,6 +15,7 @@ import { until } from "../support/until.ts";
 import { emptyRedis } from "../support/whole-redis.ts";
 
 const [OLD_KEY, NEW_KEY] = ["old-key-not-a-secret", "new-key-not-a-secret"];
+const PRIYA = { name: "Priya Nair", email: "priya.nair@acme-corp.example" };
 const MINUTE_MS = 60_000;
 
 let server: RedisServer;
@@ -215,13 +217,108 @@ test("each unsafe step is refused with the reason", async () => {
   expect(await rotate()).toMatchObject({ status: 78, stderr: expect.stringContaining("2 active subscriptions") });
 }, 180_000);
 
+/** A rotation that waits for the new subscription's first delivery. */
+async function untilBothDeliver() {
+  await register();
+  await redeploy(BOTH);
+  expect(await rotate("--timeout", "0")).toMatchObject({ status: 2 });
+  const [old, made] = [...simulator.subscriptions.values()];
+  if (old === undefined || made === undefined) throw new Error("there are no two subscriptions");
+  return { old, made };
+}
+
+const disable = (subscription: Subscription) => {
+  subscription.state = "disabled";
+  subscription.retryStartedAt = "2026-11-23T10:00:00.000000Z";
+};
+const deleteByHand = async ({ uri }: Subscription) =>
+  expect(await runCommand(["webhooks", "delete", uri], settings())).toMatchObject({ status: 0 });
+
+test.each([
+  ["disabled", disable],
+  ["gone", deleteByHand],
+] as const)(
+  "whose old subscription is %s meanwhile, a rotation is not given up, as the new one alone delivers, and goes on",
+  async (state, end) => {
+    const { old } = await untilBothDeliver();
+    await end(old);
+    const aborted = await rotate("--abort");
+    expect(aborted).toMatchObject({
+      status: 78,
+      stdout: "",
+      stderr: expect.stringContaining(`The old subscription is ${state}: the new one alone delivers`),
+    });
+    const worker = await startWorkerWith();
+    const booked = simulator.account.book({ eventType: "intro", start: nextStart(), ...PRIYA });
+    await outcomes.untilThere([`${booked.id}.confirmed`]);
+    expect(await rotate()).toMatchObject({ status: 0 });
+    expect([...simulator.subscriptions.values()]).toMatchObject([
+      { url: `${ingest.webhookUrl}?g=1`, signingKey: NEW_KEY, state: "active" },
+    ]);
+    await worker.end();
+  },
+  180_000,
+);
+
+test("a rotation that has not made its subscription yet makes it without the old one", async () => {
+  const { old, made } = await untilBothDeliver();
+  // As if it had been ended before it asked for the new one.
+  const store = createSubscriptionStore(redis);
+  const rotation = await store.rotation();
+  if (rotation === undefined) throw new Error("no rotation is under way");
+  await deleteByHand(made);
+  await deleteByHand(old);
+  await store.keepRotation({ ...rotation, step: "creating", newUri: null });
+  const gone = await rotate("--timeout", "0");
+  expect(gone).toMatchObject({ status: 2, stderr: expect.stringContaining("The new subscription alone delivers now") });
+  expect([...simulator.subscriptions.values()]).toMatchObject([
+    { url: `${ingest.webhookUrl}?g=1`, events: old.events, state: "active" },
+  ]);
+}, 180_000);
+
+test.each([[[]], [["--emergency"]]])(
+  "whose new subscription delivers no more, a rotation (%j) leaves the old one, and can be given up",
+  async (args) => {
+    const { old, made } = await untilBothDeliver();
+    await startWorkerWith();
+    disable(made);
+    expect(await rotate("--timeout", "0", ...args)).toMatchObject({
+      status: 78,
+      stderr: expect.stringContaining("The new subscription is disabled"),
+    });
+    expect(old.state).toBe("active");
+    expect(await rotate("--abort")).toMatchObject({
+      status: 0,
+      stdout: "The rotation is given up; the old subscription goes on.\n",
+    });
+    expect([...simulator.subscriptions.values()]).toEqual([old]);
+  },
+  180_000,
+);
+
+test("who gives up a rotation neither of whose subscriptions delivers is told so", async () => {
+  const { old, made } = await untilBothDeliver();
+  disable(old);
+  disable(made);
+  expect(await rotate("--abort")).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining("the old subscription delivers nothing: `calendly webhooks register`"),
+  });
+  await register();
+  expect([...simulator.subscriptions.values()]).toMatchObject([{ signingKey: OLD_KEY, state: "active" }]);
+}, 180_000);
+
 test("in an emergency nothing is waited for", async () => {
   await register();
   await redeploy(BOTH);
+  // Its invitees cannot be had, so that the comparison passes it over.
+  const { event } = simulator.account.book({ eventType: "intro", start: nextStart(), ...PRIYA });
+  event.inviteesStatus = 403;
   expect(await rotate("--emergency")).toMatchObject({ status: 1, stderr: expect.stringContaining("no worker") });
   await startWorkerWith();
   const done = await rotate("--emergency");
   expect(done).toMatchObject({ status: 0, stdout: expect.stringContaining("At once") });
+  expect(done.stderr).toContain("1 events were passed over");
   expect([...simulator.subscriptions.values()]).toMatchObject([
     { url: `${ingest.webhookUrl}?g=1`, signingKey: NEW_KEY },
   ]);

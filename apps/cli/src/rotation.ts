@@ -3,6 +3,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { CalendlyClient, WebhookSubscription } from "@calendly-worker/core/calendly/client";
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import {
+  eventsToSubscribe,
+  findByUri,
   findOwn,
   findOwner,
   generationOf,
@@ -14,7 +16,7 @@ import { RefusalError } from "@calendly-worker/core/config/refusal";
 import { webhookUrlOf } from "@calendly-worker/core/config/webhook-url";
 import { liveInstances } from "@calendly-worker/core/store/instances";
 import type { Rotation } from "@calendly-worker/core/store/subscriptions";
-import { compareRange } from "./comparison.ts";
+import { compareRange, reportLines } from "./comparison.ts";
 import type { Installation } from "./installation.ts";
 
 /** A step of the rotation that must not be taken now, and why. */
@@ -141,12 +143,16 @@ export async function rotate(
 
   async function create(current: Rotation): Promise<Rotation> {
     await requireAccepted();
-    const old = await client.webhookSubscription(current.oldUri);
-    const made = await makeOrFind(current, old.events);
-    if (current.oldFingerprint !== null) await subscriptions.rememberKey(current.oldUri, current.oldFingerprint);
+    const old = await findByUri(client, current.oldUri);
+    const made = await makeOrFind(current, old?.events ?? eventsToSubscribe(config.CALENDLY_WEBHOOK_EVENTS));
+    if (old !== undefined && current.oldFingerprint !== null) {
+      await subscriptions.rememberKey(current.oldUri, current.oldFingerprint);
+    }
     await subscriptions.rememberKey(made.uri, newFingerprint);
     telling.step(
-      `Both subscriptions deliver now. Going back: \`webhooks rotate --abort\`; do not remove the new key before that.`,
+      old !== undefined && isActive(old)
+        ? "Both subscriptions deliver now. Going back: `webhooks rotate --abort`; do not remove the new key before that."
+        : `The new subscription alone delivers now, as the old one is ${stateOf(old)}. Do not remove the new key.`,
     );
     return await write({ ...current, step: "waiting", newUri: made.uri });
   }
@@ -167,7 +173,10 @@ export async function rotate(
   /** Until the new one is seen to deliver and the old one has nothing left to repeat. Undefined when that takes too long. */
   async function wait(current: Rotation): Promise<Rotation | undefined> {
     const next = { ...current, step: "deleting" } as const;
-    if (current.isEmergency) return await write(next);
+    if (current.isEmergency) {
+      await requireDelivering(current);
+      return await write(next);
+    }
     let said = "";
     let askAt = 0;
     let isQuiet = false;
@@ -175,7 +184,10 @@ export async function rotate(
       const isSeen = (await credentials.verifiedWith(newFingerprint)) > current.verifiedBefore;
       if (performance.now() >= askAt) {
         askAt = performance.now() + ASK_EVERY_MS;
-        isQuiet = !(await client.webhookSubscription(current.oldUri)).retry_started_at;
+        await requireDelivering(current);
+        const old = await findByUri(client, current.oldUri);
+        // Calendly repeats nothing for one that is gone or disabled, whatever it says of its repeating.
+        isQuiet = old === undefined || !isActive(old) || !old.retry_started_at;
       }
       if (isSeen && isQuiet) return await write(next);
       const what = isSeen
@@ -186,6 +198,15 @@ export async function rotate(
       if (performance.now() > end) return undefined;
       await pause(LOOK_EVERY_MS);
     }
+  }
+
+  /** The old one must not go while the new one does not deliver. */
+  async function requireDelivering({ newUri }: Rotation): Promise<void> {
+    const made = newUri === null ? undefined : await findByUri(client, newUri);
+    if (made !== undefined && isActive(made)) return;
+    throw new UnsafeStepError(
+      `The new subscription is ${stateOf(made)}: without the old one nothing would be delivered. Give the rotation up with --abort, find out why, and begin again.`,
+    );
   }
 
   async function remove(current: Rotation): Promise<Rotation> {
@@ -211,31 +232,17 @@ export async function rotate(
       isDryRun: false,
     } as const;
     telling.waiting("Comparing all bookings with Calendly's API …");
-    const { missed, seen } = await compareRange(installation, range, () => {});
-    const found = Object.values(missed).reduce((sum, count) => sum + count, 0);
-    telling.step(`Compared ${seen} events: ${found} facts had been missed.`);
+    for (const line of reportLines(await compareRange(installation, range, () => {}))) telling.step(line);
   }
 }
 
-/** Gives up a rotation as long as the old subscription is there. False where there is none under way. */
-export async function abortRotation({ config, subscriptions, openCalendly }: Installation): Promise<boolean> {
-  const rotation = await subscriptions.rotation();
-  if (rotation === undefined) return false;
-  if (rotation.step !== "creating" && rotation.step !== "waiting") {
-    throw new UnsafeStepError("The old subscription is deleted, or about to be: the rotation can only be finished.");
-  }
-  const { client } = await openCalendly();
-  const { CALENDLY_ORGANIZATION: organization, CALENDLY_WEBHOOK_SCOPE: scope } = config;
-  const made = await findNew(client, await findOwner(client, { organization, scope }), rotation);
-  if (made !== undefined) {
-    await client.deleteWebhookSubscription(made.uri);
-    await subscriptions.forgetKey(made.uri);
-  }
-  await subscriptions.endRotation();
-  return true;
+/** In a word. */
+export function stateOf(subscription: WebhookSubscription | undefined): string {
+  return subscription?.state ?? "gone";
 }
 
-async function findNew(client: CalendlyClient, owner: SubscriptionOwner, { newUrl }: Rotation) {
+/** The one that the rotation has made, or was about to make. */
+export async function findNew(client: CalendlyClient, owner: SubscriptionOwner, { newUrl }: Rotation) {
   const own = await findOwn(client, owner, newUrl);
   return own.find(({ callback_url }) => generationOf(callback_url) === generationOf(newUrl));
 }

@@ -1,10 +1,23 @@
 import { Command, InvalidArgumentError } from "commander";
+import { type Aborted, abortRotation } from "../abort-rotation.ts";
 import type { CommandPorts } from "../installation.ts";
-import { abortRotation, rotate } from "../rotation.ts";
+import { rotate } from "../rotation.ts";
 
 /** Not finished, but nothing is wrong: run it again. */
 const EXIT_NOT_YET = 2;
 const VARIABLES = ["CALENDLY_WEBHOOK_SIGNING_KEY", "CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY"] as const;
+
+const ABORTED = {
+  "none under way": { text: "No rotation is under way.", json: { aborted: false } },
+  "old delivers": {
+    text: "The rotation is given up; the old subscription goes on.",
+    json: { aborted: true, oldDelivers: true },
+  },
+  "none delivers": {
+    text: "The rotation is given up, and the old subscription delivers nothing: `calendly webhooks register` makes one that does.",
+    json: { aborted: true, oldDelivers: false },
+  },
+} as const satisfies Record<Aborted, object>;
 
 interface Options {
   readonly emergency?: true;
@@ -19,7 +32,7 @@ export function rotateCommand({ open, say, note, exitWith }: CommandPorts): Comm
       "Replaces the signing key without losing a delivery: CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY becomes the key of a new subscription, and the old one is deleted when that delivers. Ended in the middle, it goes on where it was.",
     )
     .option("--emergency", "the old key has leaked: wait for nothing before the old subscription is deleted")
-    .option("--abort", "give up a rotation, as long as the old subscription is there")
+    .option("--abort", "give up a rotation, as long as the old subscription delivers")
     .option("--timeout <seconds>", "how long to wait for the new subscription's first delivery", secondsOf, 3_600)
     .option("--json", "print JSON")
     .addHelpText(
@@ -29,9 +42,9 @@ export function rotateCommand({ open, say, note, exitWith }: CommandPorts): Comm
     .action(async ({ emergency, abort, timeout, json }: Options) => {
       const installation = await open();
       if (abort) {
-        const wasThere = await abortRotation(installation);
-        if (json) return say(JSON.stringify({ aborted: wasThere }));
-        return say(wasThere ? "The rotation is given up; the old subscription goes on." : "No rotation is under way.");
+        const aborted = await abortRotation(installation);
+        if (json) return say(JSON.stringify(ABORTED[aborted].json));
+        return say(ABORTED[aborted].text);
       }
       const telling = { step: note, waiting: note };
       const how = { isEmergency: emergency === true, deadlineMs: timeout * 1_000 };

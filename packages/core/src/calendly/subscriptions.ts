@@ -44,6 +44,20 @@ export async function findOwn(
   return own;
 }
 
+/** What Calendly says of a subscription; undefined where it has none of that URI any more. */
+export async function findByUri(
+  client: Pick<CalendlyClient, "webhookSubscription">,
+  uri: string,
+  options?: CallOptions,
+): Promise<WebhookSubscription | undefined> {
+  try {
+    return await client.webhookSubscription(uri, options);
+  } catch (error) {
+    if (error instanceof CalendlyError && error.code === "not_found") return undefined;
+    throw error;
+  }
+}
+
 /** The key generation that a callback URL names with `?g=`; 0 where it names none. */
 export function generationOf(url: string): number {
   const given = URL.canParse(url) ? new URL(url).searchParams.get("g") : null;
