@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
+import { sweeps } from "@calendly-worker/core/queues/contracts";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards } from "@calendly-worker/core/redis/keys";
+import { createShards, lookupExpiryKey } from "@calendly-worker/core/redis/keys";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
@@ -11,6 +12,7 @@ import type { AppProcess, Variables } from "../support/app-process.ts";
 import { type Invitee as Booked, canceledBody, createdBody, newInvitee } from "../support/bookings.ts";
 import { runCommand, startCommand } from "../support/cli.ts";
 import { connectRedis } from "../support/connect-redis.ts";
+import { countTries } from "../support/count-tries.ts";
 import { deliver, SIGNING_KEY, signatureHeader } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
 import { testWhere } from "../support/limits.ts";
@@ -98,10 +100,35 @@ describe("backfill and reconcile", () => {
     const declined = await run(["backfill", "--publish"], {}, "no\n");
     expect(declined).toMatchObject({ status: 0, stdout: expect.stringContaining("Nothing was published.") });
     expect(declined.stderr).toContain("About to publish 5 outcomes of 5 bookings of history");
-    // Who cannot be asked has not agreed.
-    expect((await run(["backfill", "--publish"], {}, "")).stdout).toContain("Nothing was published.");
+    // Who cannot be asked has not agreed, nor declined.
+    expect(await run(["backfill", "--publish"], {}, "")).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("Nobody answered: nothing was published. Where nobody can be asked, --yes"),
+    });
     expect(await ids()).toEqual([]);
 
+  });
+
+  test("publishing that is given up fails, and says what is left; the next one publishes it", async () => {
+    // So that no booking can be written, while all can be read.
+    const expiry = lookupExpiryKey(createShards(1).first);
+    await redis.rename(expiry, `${expiry}:aside`);
+    await redis.set(expiry, "no sorted set");
+    const command = startCommand(["backfill", "--publish", "--yes", "--json"], settings());
+    try {
+      await until("its job has failed, and is as one that has a single try left", async () => {
+        const counted = await countTries(redis, "{calendly:0}:sweeps", sweeps.attempts - 1);
+        return counted.some((id) => id.startsWith("history/"));
+      });
+      const { status, stdout, stderr } = await command.ended;
+      expect(JSON.parse(stdout)).toMatchObject({ history: { bookings: 5, outcomes: 5 }, published: 0 });
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: expect.stringContaining("5 outcomes of 5 bookings of history are left"),
+      });
+    } finally {
+      await redis.rename(`${expiry}:aside`, expiry);
+    }
     const agreed = await run(["backfill", "--publish"], {}, "yes\n");
     expect(agreed.stdout).toContain("Published 5 outcomes.");
     const told = await outcomes.all();

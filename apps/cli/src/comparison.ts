@@ -47,7 +47,10 @@ export async function compareRange(
   }
 }
 
-/** Has a worker tell the history of all bookings, and waits until it has. */
+/**
+ * Has a worker tell the history of all bookings, and waits until its job has ended. That may have been given up: what is
+ * history still says how much of it was told.
+ */
 export async function tellHistory(installation: Installation, history: History): Promise<void> {
   const { sweepJobs, shards } = installation;
   await sweepJobs.ensure(shards.first, history, 0);

@@ -45,7 +45,8 @@ export function backfillCommand({ open, input, say, note }: CommandPorts): Comma
       const report = await compareRange(installation, range, ({ seen, read }) =>
         note(`${seen} events seen, ${read} read …`),
       );
-      const history = await countHistory(installation);
+      const found = await findHistory(installation);
+      const history = countOf(found);
       if (!json) for (const line of reportLines(report)) say(line);
       if (!publish) {
         if (json) return say(JSON.stringify({ ...report, history, published: 0 }));
@@ -56,42 +57,57 @@ export function backfillCommand({ open, input, say, note }: CommandPorts): Comma
       if (agreed && history.outcomes > 0) {
         await tellHistory(installation, { kind: "history", name: `backfill-${randomUUID()}` });
       }
-      const left = await countHistory(installation);
+      const now = await findHistory(installation);
+      // What has become history meanwhile was not asked for.
+      const left = countOf(new Map([...found].filter(([id]) => now.has(id))));
       const published = history.outcomes - left.outcomes;
-      if (json) return say(JSON.stringify({ ...report, history, published }));
-      say(agreed ? `Published ${published} outcomes.` : "Nothing was published.");
+      if (json) say(JSON.stringify({ ...report, history, published }));
+      else say(agreed ? `Published ${published} outcomes.` : "Nothing was published.");
+      if (agreed && left.outcomes > 0) {
+        throw new Error(
+          `${inWords(left)} of history are left: the job has ended without them, and the worker's log says why. Run this again once that is mended: nothing is published twice.`,
+        );
+      }
     });
 }
 
-interface History {
+/** How many outcomes are history, of each booking all of which is. */
+type History = ReadonlyMap<string, number>;
+
+async function findHistory({ shards, bookings }: Installation): Promise<History> {
+  const found = new Map<string, number>();
+  for (const shard of shards.all) {
+    for await (const id of bookings.ids(shard)) {
+      const { booking } = await bookings.load(id);
+      if (isHistory(booking)) found.set(id, booking.quiet.length);
+    }
+  }
+  return found;
+}
+
+interface Count {
   readonly bookings: number;
   readonly outcomes: number;
 }
 
-async function countHistory({ shards, bookings }: Installation): Promise<History> {
-  const seen = new Set<string>();
-  let outcomes = 0;
-  for (const shard of shards.all) {
-    for await (const id of bookings.ids(shard)) {
-      if (seen.has(id)) continue;
-      const { booking } = await bookings.load(id);
-      if (!isHistory(booking)) continue;
-      seen.add(id);
-      outcomes += booking.quiet.length;
-    }
-  }
-  return { bookings: seen.size, outcomes };
+function countOf(history: History): Count {
+  return { bookings: history.size, outcomes: [...history.values()].reduce((sum, count) => sum + count, 0) };
 }
 
-function inWords({ bookings, outcomes }: History): string {
+function inWords({ bookings, outcomes }: Count): string {
   return `${outcomes} outcomes of ${bookings} bookings`;
 }
 
-/** Who cannot be asked has not agreed. */
+/** Rejects where nobody can be asked: who asked for publishing must not take that for done. */
 async function isAgreed(input: NodeJS.ReadableStream): Promise<boolean> {
   const terminal = createInterface({ input, output: process.stderr });
-  const ended = new Promise<string>((resolve) => terminal.once("close", () => resolve("")));
+  const ended = new Promise<undefined>((resolve) => terminal.once("close", () => resolve(undefined)));
   const answer = await Promise.race([terminal.question("Publish them? [yes/no] "), ended]);
   terminal.close();
+  if (answer === undefined) {
+    throw new Error(
+      "Nobody answered: nothing was published. Where nobody can be asked, --yes publishes without asking.",
+    );
+  }
   return /^y(es)?$/i.test(answer.trim());
 }
