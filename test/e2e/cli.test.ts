@@ -4,6 +4,7 @@ import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulat
 import { runCommand } from "../support/cli.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
+import { until } from "../support/until.ts";
 
 const SIGNING_KEY = "test-signing-key-not-a-secret";
 const URL_BASE = "https://hooks.example.org";
@@ -55,12 +56,25 @@ test("a subscription is registered, listed, not registered twice, and deleted", 
   const [subscription] = [...simulator.subscriptions.values()];
   expect(subscription).toMatchObject({ uri });
 
-  const again = await run(["webhooks", "register"]);
-  expect(again).toMatchObject({
+  const already = `There is a subscription for ${URL_BASE}/api/webhooks/calendly already`;
+  expect(await run(["webhooks", "register"], events)).toMatchObject({
     status: 0,
     stdout: "",
-    stderr: expect.stringContaining(`There is a subscription for ${URL_BASE}/api/webhooks/calendly already`),
+    stderr: expect.stringContaining(already),
   });
+  // It is there, and is not what was to be registered.
+  const other = { CALENDLY_WEBHOOK_EVENTS: "invitee.created,invitee_no_show.created" };
+  const more = await run(["webhooks", "register"], other);
+  expect(more).toMatchObject({ status: 78, stdout: "", stderr: expect.stringContaining(already) });
+  expect(more.stderr).toContain("It does not tell of invitee_no_show.created: delete it and register anew.");
+  const otherKey = { ...events, CALENDLY_WEBHOOK_SIGNING_KEY: "another-key-of-a-test" };
+  expect(await run(["webhooks", "register"], otherKey)).toMatchObject({
+    status: 78,
+    stderr: expect.stringContaining("It is signed with a key that is not configured here"),
+  });
+  const asSecond = { ...otherKey, CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY: SIGNING_KEY };
+  expect(await run(["webhooks", "register"], asSecond)).toMatchObject({ status: 0 });
+  expect([...simulator.subscriptions.values()]).toHaveLength(1);
   const list = await run(["webhooks", "list"]);
   expect(list.stdout).toBe(
     `${uri}\n  active\n  ${URL_BASE}/api/webhooks/calendly\n  invitee.created, invitee.canceled\n`,
@@ -84,6 +98,25 @@ test("a subscription that Calendly has disabled is replaced", async () => {
   });
   expect([...simulator.subscriptions.values()]).toMatchObject([{ url: `${URL_BASE}/api/webhooks/calendly?g=1` }]);
   await run(["webhooks", "delete", JSON.parse(again.stdout).uri]);
+});
+
+test("where Calendly has one that it does not list, nothing is registered, which is said", async () => {
+  simulator.setFaults({ apiLatencyMs: 300 });
+  const asked = simulator.requests().length;
+  const registering = run(["webhooks", "register"]);
+  // Once they were listed, and before it is asked for.
+  await until(
+    "the list is answered",
+    () => simulator.requests(asked).some(({ path, status }) => path === "/webhook_subscriptions" && status === 200),
+    { everyMs: 1 },
+  );
+  const hidden = simulator.subscribe(`${URL_BASE}/api/webhooks/calendly`, SIGNING_KEY);
+  hidden.state = "disabled";
+  const { status, stdout, stderr } = await registering;
+  simulator.setFaults({ apiLatencyMs: 0 });
+  expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+  expect(stderr).toContain("Nothing was registered: Calendly says that");
+  await run(["webhooks", "delete", hidden.uri]);
 });
 
 test("a subscription of the user's own is registered where that is configured", async () => {

@@ -1,4 +1,8 @@
-import type { CalendlyClient, WebhookSubscription } from "@calendly-worker/core/calendly/client";
+import type {
+  CalendlyClient,
+  NewWebhookSubscription,
+  WebhookSubscription,
+} from "@calendly-worker/core/calendly/client";
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import {
   eventsToSubscribe,
@@ -8,6 +12,7 @@ import {
   isActive,
   nextAddress,
   RESCHEDULED,
+  type SubscriptionOwner,
 } from "@calendly-worker/core/calendly/subscriptions";
 import type { Config } from "@calendly-worker/core/config/load";
 import { RefusalError } from "@calendly-worker/core/config/refusal";
@@ -75,28 +80,63 @@ function registerCommand({ open, say, note }: CommandPorts): Command {
       const { client } = await openCalendly();
       const owner = await ownerOf(client, config);
       const own = await findOwn(client, owner, url);
-      const there = own.find(isActive);
-      try {
-        if (there !== undefined) throw new CalendlyError("conflict", "it exists already");
-        // None can be enabled again, and as long as one is there its address is taken.
-        const address = own.length === 0 ? url : nextAddress(url, own);
-        const made = await client.createWebhookSubscription({ url: address, events, signingKey, ...owner });
-        await subscriptions.rememberKey(made.uri, fingerprintOf(signingKey));
-        say(json ? JSON.stringify(shown(made)) : `Registered ${made.uri}\n  ${address}\n  ${events.join(", ")}`);
-        for (const { uri } of own) {
-          await client.deleteWebhookSubscription(uri);
-          await subscriptions.forgetKey(uri);
-          note(`Deleted ${uri}, which Calendly had disabled. \`calendly reconcile\` asks for what was not delivered.`);
-        }
-      } catch (error) {
-        if (!(error instanceof CalendlyError && error.code === "conflict")) throw error;
+      // None can be enabled again, and as long as one is there its address is taken.
+      const address = own.length === 0 ? url : nextAddress(url, own);
+      const wish = { url: address, events, signingKey, ...owner };
+      const made = own.some(isActive) ? undefined : await makeUnlessThere(client, wish);
+      if (made === undefined) {
+        // Whoever was faster may have made it only now.
+        const there = own.find(isActive) ?? (await findOwn(client, owner, url)).find(isActive);
+        if (there === undefined) throw new Error(notListed(address, owner));
+        const fingerprint = (await subscriptions.signingKeys()).get(there.uri);
+        const accepted = [signingKey, config.CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY].filter((key) => key !== undefined);
+        const hasOtherKey = fingerprint !== undefined && !accepted.map(fingerprintOf).includes(fingerprint);
+        const faults = faultsOf(there, events, hasOtherKey);
+        const left = `There is a subscription for ${there.callback_url} already, and Calendly lets nobody change one: it was left as it is.`;
+        if (faults.length > 0) throw new RefusalError("subscription_differs", [left, ...faults].join(" "));
         note(
-          `There is a subscription for ${there?.callback_url ?? url} already, and Calendly lets nobody change one: it was left as it is. ` +
-            "`calendly webhooks rotate` gives it another key; for other events, delete it and register anew.",
+          `${left} \`calendly webhooks rotate\` gives it another key; for other events, delete it and register anew.`,
         );
-        if (json) say(JSON.stringify({ exists: true, callbackUrl: there?.callback_url ?? url }));
+        if (json) say(JSON.stringify({ exists: true, callbackUrl: there.callback_url }));
+        return;
+      }
+      await subscriptions.rememberKey(made.uri, fingerprintOf(signingKey));
+      say(json ? JSON.stringify(shown(made)) : `Registered ${made.uri}\n  ${address}\n  ${events.join(", ")}`);
+      for (const { uri } of own) {
+        await client.deleteWebhookSubscription(uri);
+        await subscriptions.forgetKey(uri);
+        note(`Deleted ${uri}, which Calendly had disabled. \`calendly reconcile\` asks for what was not delivered.`);
       }
     });
+}
+
+/** Undefined where Calendly says that there is one already. */
+async function makeUnlessThere(
+  client: CalendlyClient,
+  wish: NewWebhookSubscription,
+): Promise<WebhookSubscription | undefined> {
+  try {
+    return await client.createWebhookSubscription(wish);
+  } catch (error) {
+    if (error instanceof CalendlyError && error.code === "conflict") return undefined;
+    throw error;
+  }
+}
+
+function notListed(address: string, { scope }: SubscriptionOwner): string {
+  const other = scope === "user" ? "organization" : "user";
+  return `Nothing was registered: Calendly says that ${address} has a subscription already, and lists no active one of the scope ${scope}. \`calendly webhooks list\` with CALENDLY_WEBHOOK_SCOPE=${other} shows whether it is of that.`;
+}
+
+/** In what a subscription that is there is not the one that was to be registered. */
+function faultsOf({ events }: WebhookSubscription, wanted: readonly string[], hasOtherKey: boolean): string[] {
+  const lacking = wanted.filter((event) => !events.includes(event));
+  return [
+    ...(lacking.length > 0 ? [`It does not tell of ${lacking.join(", ")}: delete it and register anew.`] : []),
+    ...(hasOtherKey
+      ? ["It is signed with a key that is not configured here: `calendly webhooks rotate` gives it another."]
+      : []),
+  ];
 }
 
 function deleteCommand({ open, say }: CommandPorts): Command {
