@@ -5,6 +5,7 @@ import { sweeps } from "@calendly-worker/core/queues/contracts";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, lookupExpiryKey } from "@calendly-worker/core/redis/keys";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
+import { createTestDeliveries } from "@calendly-worker/core/store/test-deliveries";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
@@ -106,7 +107,6 @@ describe("backfill and reconcile", () => {
       stderr: expect.stringContaining("Nobody answered: nothing was published. Where nobody can be asked, --yes"),
     });
     expect(await ids()).toEqual([]);
-
   });
 
   test("publishing that is given up fails, and says what is left; the next one publishes it", async () => {
@@ -129,6 +129,7 @@ describe("backfill and reconcile", () => {
     } finally {
       await redis.rename(`${expiry}:aside`, expiry);
     }
+
     const agreed = await run(["backfill", "--publish"], {}, "yes\n");
     expect(agreed.stdout).toContain("Published 5 outcomes.");
     const told = await outcomes.all();
@@ -193,6 +194,27 @@ describe("webhooks test", () => {
     });
     const resumed = await run(["queue", "resume"]);
     expect(resumed).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  test("fails where nothing follows from the delivery", async () => {
+    const added = () => keysLike(redis, "{calendly:0}:deliveries:de:test/*");
+    const before = await added();
+    await run(["queue", "pause"]);
+    try {
+      const command = startCommand(["webhooks", "test"], settings());
+      const key = await until("it is in the queue", async () => (await added()).find((one) => !before.includes(one)));
+      // As a worker would that gets no outcome from it.
+      const at = Date.now();
+      const hops = { receivedAt: at, begunAt: at, endedAt: at, outcomeId: null, outcomeType: null };
+      await createTestDeliveries(redis).keep(key.split("/")[1] ?? "", hops);
+      expect(await command.ended).toMatchObject({
+        status: 1,
+        stdout: "",
+        stderr: expect.stringContaining("The outcome stayed silent"),
+      });
+    } finally {
+      await run(["queue", "resume"]);
+    }
   });
 
   test("nothing that was captured can be sent again as a test", async () => {
@@ -402,6 +424,7 @@ describe("queue", () => {
       /^broken\n {2}deliveries: invitee\.created\n {2}given up .*does not fit the contract/,
     );
     expect(await run(["queue", "retry", "broken", "nobody"])).toMatchObject({
+      status: 1,
       stdout: "1 jobs are tried again.\n",
       stderr: "1 of them are not among the failed jobs.\n",
     });
@@ -422,7 +445,7 @@ describe("queue", () => {
     expect((await run(["queue", "drop", "broken", "--dry-run"])).stdout).toBe("1 jobs would be dropped.\n");
     expect(await failed()).toEqual(["broken"]);
     expect(await run(["queue", "drop", "broken", waiting])).toMatchObject({
-      status: 0,
+      status: 1,
       stdout: "1 jobs are dropped.\n",
       stderr: expect.stringContaining("1 of them are not among the failed jobs.\n"),
     });

@@ -56,6 +56,16 @@ describe("destinations", () => {
     expect((await calendly("destinations", "redeliver", id, "--all", "--dry-run")).stdout).toBe(
       "0 would be pushed again.\n",
     );
+    for (const [command, done] of [
+      ["redeliver", "pushed again"],
+      ["drop", "dropped"],
+    ] as const) {
+      expect(await calendly("destinations", command, id, "x.confirmed")).toEqual({
+        status: 1,
+        stdout: `0 are ${done}.\n`,
+        stderr: "1 of them are not among the dead letters.\n",
+      });
+    }
     expect((await calendly("destinations", "remove", id)).stdout).toBe(`Removed ${id}\n`);
     expect(await keysLike(redis, `*${id}*`)).toEqual([]);
   });
@@ -124,7 +134,7 @@ describe("groups of consumers", () => {
     expect((await drop("x.confirmed", "--drop", "--dry-run")).stdout).toBe("x.confirmed\n1 would be dropped.\n");
     expect(await json("outcomes", "dead-letters", "crm")).toHaveLength(2);
     expect(await drop("x.confirmed", "nobody", "--drop")).toMatchObject({
-      status: 0,
+      status: 1,
       stdout: "x.confirmed\n1 are dropped.\n",
       stderr: "1 of them are not among the dead letters.\n",
     });
@@ -144,6 +154,11 @@ describe("groups of consumers", () => {
   ])("dead-letters crm %j is refused with what was expected", async (args, said) => {
     const { status, stderr } = await calendly("outcomes", "dead-letters", "crm", ...args);
     expect([status, stderr]).toEqual([1, expect.stringMatching(said)]);
+  });
+
+  test.each([[[]], [["--drop", "--all"]]])("that are not there have not given up nothing (%j)", async (args) => {
+    const { status, stdout, stderr } = await calendly("outcomes", "dead-letters", "crn", ...args);
+    expect([status, stdout, stderr]).toEqual([1, "", expect.stringContaining('there is no group "crn"')]);
   });
 
   test("are not forgotten while somebody reads for them, and those of the workers never", async () => {

@@ -446,6 +446,20 @@ test.each(BROKEN)("$what is named, with the way out", async ({ breakIt, check, m
   });
 });
 
+test("what the token may not look at is not said to be well", async () => {
+  simulator.setToken("blind", { scopes: ["users:read", "webhooks:read", "scheduled_events:read"] });
+  const { uri } = simulator.account.updateEventType("panel", {});
+  const { findings } = await examine({ CALENDLY_API_TOKEN: "blind", CALENDLY_EVENT_TYPES: uri });
+  expect(findings.filter(({ check }) => check === "event types")).toEqual([
+    {
+      check: "event types",
+      status: "warning",
+      message: expect.stringMatching(/could not be looked at: .*lacks event_types:read/),
+      advice: expect.stringContaining("event_types:read"),
+    },
+  ]);
+});
+
 test.each(["METRICS_TOKEN", "OPS_API_TOKEN"])("%s that is not set is a warning", async (name) => {
   const { status, findings } = await examine({ [name]: "" });
   expect(status).toBe(0);

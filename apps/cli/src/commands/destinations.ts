@@ -2,6 +2,7 @@ import { changedDestination, type DestinationView, newDestination } from "@calen
 import type { WantedLetters } from "@calendly-worker/core/outcomes/manage-destinations";
 import { Command, InvalidArgumentError } from "commander";
 import type { CommandPorts } from "../installation.ts";
+import { tellMissing } from "../named.ts";
 import { wholeOf } from "../options.ts";
 
 interface Json {
@@ -159,26 +160,30 @@ function deadLettersCommand({ open, say }: CommandPorts): Command {
 
 type Choice = Json & { readonly all?: true; readonly dryRun?: true };
 
-function redeliverCommand({ open, say }: CommandPorts): Command {
+function redeliverCommand(ports: CommandPorts): Command {
+  const { open, say } = ports;
   return choosing(new Command("redeliver"), "pushed")
     .description("Pushes dead letters again: those of the outcomes that are named, or all.")
     .action(async (id: string, outcomes: string[], choice: Choice) => {
       const wanted = wantedBy(outcomes, choice);
       const { destinations } = await open();
       const redelivered = await there(id, destinations.redeliver(id, wanted));
+      tellMissing(ports, outcomes, new Set(redelivered), "dead letters");
       if (choice.json) return say(JSON.stringify({ redelivered, dryRun: wanted.dryRun }));
       for (const outcome of redelivered) say(outcome);
       say(`${redelivered.length} ${wanted.dryRun ? "would be" : "are"} pushed again.`);
     });
 }
 
-function dropCommand({ open, say }: CommandPorts): Command {
+function dropCommand(ports: CommandPorts): Command {
+  const { open, say } = ports;
   return choosing(new Command("drop"), "dropped")
     .description("Forgets dead letters, which are not pushed any more: those of the outcomes that are named, or all.")
     .action(async (id: string, outcomes: string[], choice: Choice) => {
       const wanted = wantedBy(outcomes, choice);
       const { destinations } = await open();
       const dropped = await there(id, destinations.drop(id, wanted));
+      tellMissing(ports, outcomes, new Set(dropped), "dead letters");
       if (choice.json) return say(JSON.stringify({ dropped, dryRun: wanted.dryRun }));
       for (const outcome of dropped) say(outcome);
       say(`${dropped.length} ${wanted.dryRun ? "would be" : "are"} dropped.`);

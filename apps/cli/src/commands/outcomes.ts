@@ -1,6 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
 import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
+import type { Redis } from "@calendly-worker/core/redis/connect";
+import type { Shards } from "@calendly-worker/core/redis/keys";
 import { forgetGroup } from "@calendly-worker/core/store/forget-group";
 import {
   type DeadLetter,
@@ -10,6 +12,7 @@ import {
 } from "@calendly-worker/core/store/outcome-groups";
 import { Command, InvalidArgumentError } from "commander";
 import type { CommandPorts } from "../installation.ts";
+import { tellMissing } from "../named.ts";
 import { timeOf } from "../options.ts";
 
 const LOOK_EVERY_MS = 300;
@@ -72,6 +75,7 @@ function deadLettersCommand(ports: CommandPorts): Command {
       if (outcomes.length > 0 || all || dryRun) throw new Error("ids of outcomes, --all and --dry-run go with --drop");
       const { redis, shards } = await open();
       const letters = (await Promise.all(shards.all.map((shard) => readDeadLetters(redis, shard, group)))).flat();
+      if (letters.length === 0) await requireGroup(redis, shards, group);
       if (json)
         return say(JSON.stringify(letters.map(({ reason, ...letter }) => (reveal ? { ...letter, reason } : letter))));
       if (letters.length === 0) return say("There is no dead letter.");
@@ -83,12 +87,13 @@ function deadLettersCommand(ports: CommandPorts): Command {
 }
 
 async function dropLetters(
-  { open, say, note }: CommandPorts,
+  ports: CommandPorts,
   group: string,
   outcomes: readonly string[],
   { all, dryRun = false, json }: { readonly all?: true; readonly dryRun?: boolean; readonly json?: true },
 ): Promise<void> {
   if (outcomes.length > 0 === (all === true)) throw new Error("expected ids of outcomes, or --all");
+  const { open, say } = ports;
   const { redis, shards } = await open();
   const isWanted = ({ id }: DeadLetter) => all === true || outcomes.includes(id);
   const found = await Promise.all(
@@ -99,8 +104,8 @@ async function dropLetters(
     ),
   );
   const dropped = found.flat().map(({ id }) => id);
-  const unknown = outcomes.filter((id) => !dropped.includes(id)).length;
-  if (unknown > 0) note(`${unknown} of them are not among the dead letters.`);
+  if (dropped.length === 0) await requireGroup(redis, shards, group);
+  tellMissing(ports, outcomes, new Set(dropped), "dead letters");
   if (json) return say(JSON.stringify({ dropped, dryRun }));
   for (const id of dropped) say(id);
   say(`${dropped.length} ${dryRun ? "would be" : "are"} dropped.`);
@@ -124,10 +129,19 @@ function forgetCommand({ open, say }: CommandPorts): Command {
     .option("--json", "print JSON")
     .action(async (group: string, { json }: { json?: true }) => {
       const { redis, shards } = await open();
-      if (!(await forgetGroup(redis, shards, group)))
-        throw new Error(`there is no group "${group}": \`calendly outcomes groups\` shows them`);
+      if (!(await forgetGroup(redis, shards, group))) throw noGroup(group);
       say(json ? JSON.stringify({ forgotten: group }) : `Forgot the group ${group}`);
     });
+}
+
+/** One of a name that is not quite right has given up nothing, which would be taken for good news. */
+async function requireGroup(redis: Redis, shards: Shards, group: string): Promise<void> {
+  const groups = (await Promise.all(shards.all.map((shard) => readGroups(redis, shard)))).flat();
+  if (!groups.some((known) => known.group === group)) throw noGroup(group);
+}
+
+function noGroup(group: string): Error {
+  return new Error(`there is no group "${group}": \`calendly outcomes groups\` shows them`);
 }
 
 function groupOf(text: string): string {

@@ -8,6 +8,7 @@ import {
 } from "@calendly-worker/core/queues/operations";
 import { Command, Option } from "commander";
 import type { CommandPorts } from "../installation.ts";
+import { tellMissing } from "../named.ts";
 import { wholeOf } from "../options.ts";
 
 interface Json {
@@ -54,8 +55,13 @@ export function queueCommand(ports: CommandPorts): Command {
     act: (queues: QueueOperations, isWanted: (job: FailedJob) => boolean) => Promise<number>,
   ): Promise<number> {
     if (ids.length > 0 === (all === true)) throw new Error("expected ids or --all: one of the two");
-    const count = await withQueues((queues) => act(queues, ({ id }) => all === true || ids.includes(id)));
-    if (all !== true && count < ids.length) note(`${ids.length - count} of them are not among the failed jobs.`);
+    const failedIds = new Set<string>();
+    const isWanted = ({ id }: FailedJob) => {
+      failedIds.add(id);
+      return all === true || ids.includes(id);
+    };
+    const count = await withQueues((queues) => act(queues, isWanted));
+    tellMissing(ports, ids, failedIds, "failed jobs");
     return count;
   }
 

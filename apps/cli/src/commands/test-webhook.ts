@@ -46,13 +46,18 @@ export function testCommand({ open, say, note }: CommandPorts): Command {
           `The worker stayed silent: the ingest took the delivery, and nobody took it up within ${timeout} s. Is a worker running, and the queue not paused (\`calendly queue status\`)?`,
         );
       }
+      const { outcomeId, outcomeType } = hops;
+      if (outcomeId === null) {
+        throw new Error(
+          "The outcome stayed silent: a worker took the delivery up, and nothing follows from what Calendly gives as a sample.",
+        );
+      }
       const times = {
         answeredMs: answer.kind === "answered" ? answer.ms : 0,
         toIngestMs: hops.receivedAt - sentAt,
         inQueueMs: hops.begunAt - hops.receivedAt,
         inWorkerMs: hops.endedAt - hops.begunAt,
       };
-      const { outcomeId, outcomeType } = hops;
       if (json)
         return say(JSON.stringify({ id, ...times, outcome: { id: outcomeId, type: outcomeType, published: false } }));
       say(`to the ingest      ${times.toIngestMs} ms, answered after ${times.answeredMs} ms`);

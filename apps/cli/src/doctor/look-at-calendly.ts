@@ -130,7 +130,7 @@ async function lookAtEventTypes(
   return findings.length > 0 ? findings : [ok("event types", `All ${wanted.length} are active.`)];
 }
 
-/** What is wrong with one. */
+/** What is wrong with one, or that it could not be looked at. */
 async function lookAtEventType(name: string, client: Client): Promise<Finding[]> {
   const uri = name.includes("/") ? name : `https://api.calendly.com/event_types/${name}`;
   const advice = "Correct CALENDLY_EVENT_TYPES, or switch the event type on in Calendly.";
@@ -140,7 +140,10 @@ async function lookAtEventType(name: string, client: Client): Promise<Finding[]>
     return [fault("event types", `${name} is ${deleted_at ? "deleted" : "not active"} at Calendly.`, advice)];
   } catch (error) {
     if (!(error instanceof CalendlyError)) throw error;
-    if (error.code === "insufficient_scope") return [];
+    if (error.code === "insufficient_scope") {
+      const message = `${name} could not be looked at: ${error.message}.`;
+      return [warning("event types", message, "Make a token that has the scope event_types:read.")];
+    }
     const why = error.code === "not_found" ? "Calendly does not know it" : error.message;
     return [fault("event types", `${name}: ${why}.`, advice)];
   }
