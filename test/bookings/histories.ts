@@ -34,6 +34,7 @@ export interface History {
   readonly chains: readonly Chain[];
 }
 
+/** Of histories that nobody keeps: a booking in Redis is dropped some time after its end. */
 const START_MS = Date.parse("2026-11-23T08:00:00Z");
 const HOUR_MS = 3_600_000;
 
@@ -63,9 +64,14 @@ export function playHistory(stories: readonly Story[], seed: number): History {
   return { account, chains: playStories(account, stories, clock) };
 }
 
+export interface TestClock {
+  readonly now: () => number;
+  advance(): void;
+}
+
 /** A clock that stands still until it is told to go on. */
-export function createTestClock(): { readonly now: () => number; advance(): void } {
-  let now = START_MS;
+export function createTestClock(startMs = START_MS): TestClock {
+  let now = startMs;
   return {
     now: () => now,
     advance() {
@@ -79,13 +85,10 @@ export function withRoom(story: Story, index: number): Story {
   return story.eventType === "webinar" && index >= 100 ? { ...story, eventType: "intro" } : story;
 }
 
-/** Plays the stories, a step of each in turn, as they would happen side by side. */
-export function playStories(
-  account: Account,
-  stories: readonly Story[],
-  clock: { readonly advance: () => void },
-): Chain[] {
-  const begun = stories.map((story, index) => beginStory(account, story, index));
+/** Plays the stories from the clock's time on, a step of each in turn, as they would happen side by side. */
+export function playStories(account: Account, stories: readonly Story[], clock: TestClock): Chain[] {
+  const startMs = clock.now();
+  const begun = stories.map((story, index) => beginStory(account, story, index, startMs));
   let open = begun;
   while (open.length > 0) {
     open = open.filter((story) => {
@@ -107,7 +110,7 @@ export interface BegunStory {
 }
 
 /** `startMs`: when the first of such stories begin; they meet two days later. */
-export function beginStory(account: Account, story: Story, index: number, startMs = START_MS): BegunStory {
+export function beginStory(account: Account, story: Story, index: number, startMs: number): BegunStory {
   const invitees: Invitee[] = [];
   const uris: string[] = [];
   const telling = steps(account, story, index, startMs);

@@ -10,7 +10,7 @@ import { jobCount } from "../support/job-count.ts";
 import { buildPreviousRelease } from "../support/previous-release.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedisNode } from "../support/redis-node.ts";
 import { startSentinels } from "../support/sentinels.ts";
-import { startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
+import { SHORT_LOCKS, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 import { fillRole, type Role } from "./role.ts";
@@ -63,6 +63,8 @@ process.setMaxListeners(50);
 const SPEED = 240;
 /** In four seconds: a fail-over takes so long that those refused before it would come again a quarter of a minute after it. */
 const SPEED_OF_FAIL_OVERS = 960;
+/** A primary that a busy machine keeps waiting for less is not replaced. */
+const FAIL_OVER_MS = 3_000;
 /** Nobody waits longer for an answer; Calendly's own patience makes a frozen process last for ever. */
 const TIMEOUTS = { connectMs: 3_000, readMs: 4_000 };
 
@@ -81,13 +83,13 @@ export async function startInstallation({
   const close = () => lifecycle.close("it was hurt enough");
   try {
     const cluster = isCluster
-      ? lifecycle.own("cluster", await startCluster(redisOptions), (owned) => owned.stop())
+      ? lifecycle.own("cluster", await startCluster(redisOptions, FAIL_OVER_MS), (owned) => owned.stop())
       : undefined;
     const server =
       cluster?.primaries[0] ?? lifecycle.own("redis", await startRedisNode(redisOptions), (owned) => owned.stop());
     const proxy = lifecycle.own("proxy", await startTcpProxy(server.port), (owned) => owned.close());
     const sentinels = hasSentinels
-      ? lifecycle.own("sentinels", await startSentinels(server, redisOptions), (owned) => owned.stop())
+      ? lifecycle.own("sentinels", await startSentinels(server, redisOptions, FAIL_OVER_MS), (owned) => owned.stop())
       : undefined;
     const severalUrl = cluster?.url ?? sentinels?.url;
     const redis = lifecycle.own("connection", await connectRedis(severalUrl ?? server.url), disconnect);
@@ -99,6 +101,7 @@ export async function startInstallation({
     const redisUrl = severalUrl ?? `redis://127.0.0.1:${proxy.port}`;
     const port = await freePort();
     const settings = {
+      ...SHORT_LOCKS,
       LOG_LEVEL: "info",
       CALENDLY_API_BASE_URL: simulator.url,
       CALENDLY_API_TOKEN: DEMO_TOKEN,

@@ -27,7 +27,7 @@ test.concurrent.each(FAULTS.filter(isPossible))(
     // Fewer would show nothing.
     expect(ledger.outcomes).toBeGreaterThan(50);
   },
-  360_000,
+  900_000,
 );
 
 const impossible = FAULTS.filter((fault) => !isPossible(fault));

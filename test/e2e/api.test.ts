@@ -5,7 +5,7 @@ import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes"
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { createApiClient } from "../support/api-client.ts";
-import { canceledBody, createdBody, type Invitee, newInvitee } from "../support/bookings.ts";
+import { canceledBody, createdBody, type Invitee, MEETING, newInvitee } from "../support/bookings.ts";
 import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { METRICS_TOKEN, type Stack, scrape, startStack } from "../support/stack.ts";
@@ -14,6 +14,7 @@ import { until } from "../support/until.ts";
 const OPS = "ops-token-of-the-tests";
 const BILLING = "billing-token-of-the-tests";
 const OTHERS = "others-token-of-the-tests";
+const HOUR_MS = 3_600_000;
 const EVENT_TYPE = "c3d4e5f6-0718-4293-a4b5-c6d7e8f91101";
 
 let server: RedisServer;
@@ -119,6 +120,8 @@ describe("bookings", () => {
   const idsOf = async (query: string) =>
     (await api("GET", `/api/bookings?${query}`)).body.bookings.map(({ id }: { id: string }) => id).toSorted();
   const all = people.map(({ id }) => id).toSorted();
+  const aSecondLater = Date.parse(MEETING.start) + 1_000;
+  const at = (ms: number) => new Date(ms).toISOString();
   const [first, second, third] = people as [Invitee, Invitee, Invitee];
 
   test.each([
@@ -133,9 +136,9 @@ describe("bookings", () => {
     ["email=somebody%40else.example", []],
     ["reference=order-1001", all],
     ["reference=order-1001&status=canceled", [second.id]],
-    ["from=2026-12-03T19:00:00Z&to=2026-12-03T19:00:01Z", all],
-    ["to=2026-12-03T19:00:00Z", []],
-    ["from=2026-12-03T21:00:01%2B02:00", []],
+    [`from=${MEETING.start}&to=${at(aSecondLater)}`, all],
+    [`to=${MEETING.start}`, []],
+    [`from=${at(aSecondLater + 2 * HOUR_MS).replace("Z", "%2B02:00")}`, []],
   ])("are found by ?%s", async (query, expected) => {
     expect(await idsOf(query)).toEqual(expected);
   });

@@ -9,7 +9,7 @@ import { DEMO_TOKEN, type Simulator, type SimulatorOptions, startSimulator } fro
 import { type AppProcess, startNode } from "../support/app-process.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { bodyOf, LONG_LOCKS, startWorker } from "../support/stack.ts";
+import { bodyOf, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const WORKERS = 4;
@@ -58,7 +58,7 @@ describe("four workers with a cold cache", () => {
 
   async function enqueue(bodies: readonly string[]): Promise<void> {
     const contract = { ...deliveries, identity: () => randomUUID() };
-    const options = { redis, contract, deduplicationMs: 1_000, deadlineMs: 20_000 };
+    const options = { redis, contract, deduplicationMs: 1_000, deadlineMs: 60_000 };
     const producer = createProducer(options);
     const receivedAt = new Date().toISOString();
     await Promise.all(
@@ -80,7 +80,6 @@ describe("four workers with a cold cache", () => {
     const bodies = book(JOBS, slugs);
     simulator.setFaults({ apiLatencyMs: 300 });
     const variables = {
-      ...LONG_LOCKS,
       CALENDLY_API_BASE_URL: simulator.url,
       CALENDLY_API_TOKEN: DEMO_TOKEN,
       CALENDLY_CACHE_TTL: "60",
@@ -119,7 +118,7 @@ describe("four workers with a cold cache", () => {
     for (const secret of [DEMO_TOKEN, "priya.nair", "Priya", "cancellations/", "reschedulings/", "lindqvist"]) {
       expect([secret, lines.includes(secret)]).toEqual([secret, false]);
     }
-  });
+  }, 480_000);
 });
 
 describe("four processes that want more than the budget", () => {
@@ -141,7 +140,6 @@ describe("four processes that want more than the budget", () => {
 
     await until("half of it is done", () => simulator.requests().length > 500, { deadlineMs: 50_000 });
     simulator.setToken("primary-token", { state: "revoked" });
-    const revokedAt = Date.now();
     for (const caller of callers)
       expect([caller.output(), (await caller.exited).code]).toEqual([expect.any(String), 0]);
     const tookMs = Date.now() - from;
@@ -155,7 +153,8 @@ describe("four processes that want more than the budget", () => {
     // What was under way when the token died may still bear it; nothing after the first that was told so.
     const refused = ofStatus(401);
     expect(refused.length).toBeGreaterThan(0);
-    const late = requests.filter(({ token, at }) => token === "primary-token" && at > revokedAt + 1_000);
+    const toldAt = Math.min(...refused.map(({ at }) => at));
+    const late = requests.filter(({ token, at }) => token === "primary-token" && at > toldAt + 1_000);
     expect(late).toEqual([]);
     const notices = await redis.xrange("{calendly:0}:notices", "-", "+");
     expect(notices.map(([, fields]) => fields[1])).toEqual(["credentials.token_failed_over"]);

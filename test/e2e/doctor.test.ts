@@ -1,6 +1,4 @@
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type RequestListener } from "node:http";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { deploymentKey } from "@calendly-worker/core/redis/keys";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
@@ -13,6 +11,7 @@ import { createdBody, newInvitee } from "../support/bookings.ts";
 import { runCommand } from "../support/cli.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
+import { listenOnLoopback } from "../support/listen.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, METRICS_TOKEN, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -106,9 +105,19 @@ test("a sound set-up is found sound, soon", async () => {
   expect(inWords.stdout.trim().split("\n").at(-1)).toBe("All is well.");
 });
 
+/** Gives the address of a server that listens until the end of the test. */
+async function serve(answer: RequestListener): Promise<string> {
+  const listening = createServer(answer);
+  undo.push(() => {
+    listening.closeAllConnections();
+    listening.close();
+  });
+  return await listenOnLoopback(listening);
+}
+
 /** A reverse proxy that reads JSON and writes it again, as some do. */
 async function startMeddlingProxy(): Promise<string> {
-  const proxy = createServer(async (request, response) => {
+  return await serve(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const answer = await fetch(ingest.webhookUrl, {
@@ -118,13 +127,15 @@ async function startMeddlingProxy(): Promise<string> {
     });
     response.writeHead(answer.status).end(await answer.text());
   });
-  proxy.listen(0, "127.0.0.1");
-  await once(proxy, "listening");
-  undo.push(() => {
-    proxy.closeAllConnections();
-    proxy.close();
+}
+
+/** Before Calendly: whoever asks for the subscriptions gets no answer. */
+async function startSilentOnSubscriptions(): Promise<string> {
+  return await serve(async ({ url = "", headers: { authorization = "" } }, response) => {
+    if (url.startsWith("/webhook_subscriptions")) return;
+    const answer = await fetch(new URL(url, simulator.url), { headers: { authorization } });
+    response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
   });
-  return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
 }
 
 async function onAnotherRedis(settings: readonly string[] = []): Promise<Variables> {
@@ -178,8 +189,8 @@ test("a sound set-up is found sound where Calendly is slow", async () => {
 });
 
 test("where Calendly is too slow for all questions, what it did answer is told", async () => {
-  answerAfter(1_200);
-  const { status, findings, faults } = await examine(withMuchToAsk());
+  const CALENDLY_API_BASE_URL = await startSilentOnSubscriptions();
+  const { status, findings, faults } = await examine({ ...withMuchToAsk(), CALENDLY_API_BASE_URL });
   expect(status).toBe(1);
   expect(faults).toEqual([
     expect.objectContaining({ check: "organization", message: "There was no answer within 4.5 s." }),

@@ -14,7 +14,7 @@ import { connectRedis } from "../support/connect-redis.ts";
 import { countTries } from "../support/count-tries.ts";
 import { SIGNING_KEY } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { scrape, startWorker } from "../support/stack.ts";
+import { SHORT_LOCKS, scrape, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const BASE = "https://hooks.example.org";
@@ -164,8 +164,8 @@ test.each(["is on its way", "is answered"])(
   "a worker that is killed when the request for a new one %s leaves one new one, and the dark time is compared",
   async (when) => {
     const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
-    const heal = { CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" };
-    const first = await guard({ ...heal, WORKER_JOB_LOCK_DURATION: "1000", WORKER_STALLED_CHECK_INTERVAL: "500" });
+    const heal = { CALENDLY_SUBSCRIPTION_AUTOHEAL: "true", ...SHORT_LOCKS };
+    const first = await guard(heal);
     await until("all is well", async () => (await problems()) === "");
     simulator.setFaults({ apiLatencyMs: 200 });
     disable(ours);

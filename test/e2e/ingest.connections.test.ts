@@ -9,6 +9,9 @@ import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Ingest, scrape, startIngest, WEBHOOK_PATH } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
+/** As many connections are made at the same time: all before the first one's time is over. */
+const AT_ONCE = 100;
+
 let server: RedisServer;
 beforeAll(async () => {
   server = await startRedis();
@@ -140,12 +143,12 @@ test.each([
     const oldest = open(ingest);
     oldest.write(beginning);
     await oldest.connected;
-    const others = [];
-    for (let count = 0; count < MOST_CONNECTIONS; count++) {
-      const other = open(ingest);
-      other.write(beginning);
-      others.push(other);
-      await other.connected;
+    const others: ReturnType<typeof open>[] = [];
+    while (others.length < MOST_CONNECTIONS) {
+      const some = Array.from({ length: Math.min(AT_ONCE, MOST_CONNECTIONS - others.length) }, () => open(ingest));
+      for (const other of some) other.write(beginning);
+      others.push(...some);
+      await Promise.all(some.map(({ connected }) => connected));
     }
     for (let count = 0; count < 5; count++) {
       const { start, rest } = delivery();
@@ -215,7 +218,7 @@ test("whoever sends hundreds of large bodies but for their last byte neither fil
 test("a delivery in chunks of one byte each is read, and costs little more than its bytes", async () => {
   const ingest = await startOne();
   // What comes after the value says nothing.
-  const body = createdBody(newInvitee()).padEnd(MB, " ");
+  const body = createdBody(newInvitee()).padEnd(MB / 2, " ");
   const before = memoryMb(ingest.pid, "VmRSS");
   const connection = open(ingest);
   connection.write(
@@ -224,8 +227,8 @@ test("a delivery in chunks of one byte each is read, and costs little more than 
   connection.write(body.replaceAll(/./g, "1\r\n$&\r\n").concat("0\r\n\r\n"));
   await until("the delivery is answered", () => connection.received().includes("accepted"), { deadlineMs: 15_000 });
   const grown = memoryMb(ingest.pid, "VmHWM") - before;
-  process.stdout.write(`A million chunks of one byte: ${Math.round(grown)} MB more memory\n`);
-  expect(grown).toBeLessThan(160);
+  process.stdout.write(`Half a million chunks of one byte: ${Math.round(grown)} MB more memory\n`);
+  expect(grown).toBeLessThan(100);
 }, 60_000);
 
 test("whoever does not take their answer is given up as well", async () => {
@@ -301,13 +304,13 @@ describe("an ingest that is told to stop", () => {
   });
 
   test("is not ready and takes deliveries all the same for as long as it was given to", async () => {
-    const ingest = await start(20, 2);
+    const ingest = await start(20, 10);
     const from = performance.now();
     ingest.signal("SIGTERM");
     await until("it is not ready", async () => (await fetch(`${ingest.baseUrl}/readyz`)).status === 503);
     expect((await deliver(ingest.webhookUrl, createdBody(newInvitee()))).status).toBe(200);
     expect(await ingest.exited).toEqual({ code: 0, signal: null });
-    expect(performance.now() - from).toBeGreaterThan(2_000);
+    expect(performance.now() - from).toBeGreaterThan(10_000);
   });
 
   test("cuts off a client that never finishes, at its deadline", async () => {

@@ -10,7 +10,15 @@ import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { testWhere } from "../support/limits.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
-import { METRICS_TOKEN, openOutcomeLog, scrape, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
+import {
+  METRICS_TOKEN,
+  openOutcomeLog,
+  SHORT_LOCKS,
+  scrape,
+  startIngest,
+  startWorker,
+  WEBHOOK_PATH,
+} from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 import { callEach, fillTo } from "../support/whole-redis.ts";
@@ -49,8 +57,7 @@ async function startAll(redisUrl = server.url) {
     METRICS_TOKEN,
     WORKER_HEARTBEAT_INTERVAL: "300",
     WORKER_DEAF_AFTER: String(DEAF_AFTER_MS),
-    WORKER_JOB_LOCK_DURATION: "1000",
-    WORKER_STALLED_CHECK_INTERVAL: "500",
+    ...SHORT_LOCKS,
     SHUTDOWN_DEADLINE: "2",
   });
   running.push(app);

@@ -105,6 +105,25 @@ describeWith("chromium", "in a browser", () => {
     expect(await saidAt()).toBe(stood);
   });
 
+  test("the overview stands still from the moment in which it is told, also where it was being refreshed", async () => {
+    const { page } = await visit(browser, `${face}/ops`, LOOKS[0] as (typeof LOOKS)[number], OPS);
+    // It is told when the answer has come, and before that is read.
+    await page.evaluate(`
+      const ask = window.fetch;
+      window.fetch = async (...request) => {
+        const response = await ask(...request);
+        document.getElementById("pause").click();
+        window.shown = document.getElementById("overview").firstElementChild;
+        const read = () => response.text();
+        const ok = response.ok;
+        return { ok, text: () => read().finally(() => setTimeout(() => { window.isRead = true; })) };
+      };`);
+    await until("an answer has come and was dealt with", () => page.evaluate("window.isRead"), { deadlineMs: 15_000 });
+    expect(await page.evaluate("document.getElementById('pause').getAttribute('aria-pressed')")).toBe("true");
+    expect(await page.evaluate("document.getElementById('refreshing').textContent")).toBe("Stands still");
+    expect(await page.evaluate("window.shown.isConnected")).toBe(true);
+  });
+
   test("the overview says so when Redis is away, and what it last knew is not shown as new", async () => {
     await server.freeze();
     const { page } = await visit(browser, `${face}/ops`, LOOKS[0] as (typeof LOOKS)[number], OPS);

@@ -1,6 +1,7 @@
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { createShards, queuePrefix } from "@calendly-worker/core/redis/keys";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import type { LogLine } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
@@ -65,10 +66,11 @@ test("what the replica has not got is answered 503 in time, repeats and what nob
   const body = createdBody(newInvitee());
   const before = await waitingAt(replica);
   replica.freeze();
-  const from = performance.now();
   const answer = await deliver(ingest.webhookUrl, body);
-  expect(performance.now() - from).toBeLessThan(2_000);
   expect(answer).toMatchObject({ status: 503, body: { error: { code: "queue_unavailable" } } });
+  const isAnswer = ({ msg, result }: LogLine) => msg === "delivery" && result === "unavailable";
+  const told = await until("the ingest tells how long it took", () => ingest.logs.find(isAnswer));
+  expect(told["ms"]).toBeLessThan(2_000);
   // Redis has both by now, and would take a repeat for one without writing anything of it.
   expect((await deliver(ingest.webhookUrl, body)).status).toBe(503);
   expect((await deliver(ingest.webhookUrl, UNREADABLE)).status).toBe(503);

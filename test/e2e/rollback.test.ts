@@ -207,10 +207,10 @@ test("of the signing key: each step goes on without a loss when it is put back, 
   await goesOn(NEW);
   await goesOn(PROMOTED);
 
-  await simulator.settled({ timeoutMs: 30_000 });
+  await simulator.settled({ timeoutMs: 180_000 });
   await outcomes.untilThere(idsOfLogs(simulator.account));
   expectEveryLogRight(simulator.account, await outcomes.all());
-}, 360_000);
+}, 900_000);
 
 test("of the API token: what is delivered goes on at each step, and a token that is revoked is named", async () => {
   simulator.setToken(SECOND);
@@ -269,4 +269,4 @@ test("of the API token: what is delivered goes on at each step, and a token that
   await deploy(SECOND);
   await outcomes.untilThere(idsOfLogs(simulator.account), 30_000);
   expectEveryLogRight(simulator.account, await outcomes.all());
-}, 360_000);
+}, 900_000);

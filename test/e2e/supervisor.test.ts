@@ -21,6 +21,7 @@ describe("pnpm start", () => {
       REDIS_URL: server.url,
       INGEST_HOST: "127.0.0.1",
       INGEST_PORT: String(await freePort()),
+      INGEST_METRICS_PORT: "0",
       WORKER_PORT: "0",
       CALENDLY_WEBHOOK_SIGNING_KEY: SIGNING_KEY,
       CALENDLY_API_TOKEN: "test-token-not-a-secret",

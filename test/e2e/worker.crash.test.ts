@@ -8,7 +8,7 @@ import { runCommand } from "../support/cli.ts";
 import { deliver } from "../support/deliveries.ts";
 import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { bodyOf, type Stack, startStack, startWorker } from "../support/stack.ts";
+import { bodyOf, SHORT_LOCKS, type Stack, startStack, startWorker } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
@@ -22,7 +22,7 @@ const workers: AppProcess[] = [];
 
 beforeEach(async () => {
   server = await startRedis();
-  stack = await startStack(server.url);
+  stack = await startStack(server.url, SHORT_LOCKS);
   proxy = await startTcpProxy(server.port);
 });
 
@@ -44,7 +44,7 @@ describe("a worker that is killed in the middle of a job", () => {
       await stack.outcomes.untilThere([`${warmUp.id}.confirmed`]);
       await stack.worker.end();
 
-      const doomed = startWorker(`redis://127.0.0.1:${proxy.port}`);
+      const doomed = startWorker(`redis://127.0.0.1:${proxy.port}`, SHORT_LOCKS);
       workers.push(doomed);
       await doomed.untilLogged("taking jobs");
       const held = proxy.holdAt(COMMIT, when);
@@ -57,7 +57,7 @@ describe("a worker that is killed in the middle of a job", () => {
         when === "before" ? 0 : 2,
       );
 
-      const successor = startWorker(server.url);
+      const successor = startWorker(server.url, SHORT_LOCKS);
       workers.push(successor);
       await successor.untilLogged("took over a job whose worker went silent");
       await until("the delivery's job has ended", () =>
@@ -76,6 +76,7 @@ describe("a worker that is killed in the middle of a job", () => {
       try {
         await stack.worker.end();
         const asking = {
+          ...SHORT_LOCKS,
           CALENDLY_API_BASE_URL: simulator.url,
           CALENDLY_API_TOKEN: DEMO_TOKEN,
           CALENDLY_MISSING_HALF_GRACE: "2",
@@ -133,7 +134,7 @@ describe("a worker that is killed in the middle of a job", () => {
     const receivedAt = new Date().toISOString();
     await quarantine.keep({ id, reason: "payload_invalid", problems: [], receivedAt, body: Buffer.from(body) });
 
-    const doomed = startWorker(`redis://127.0.0.1:${proxy.port}`);
+    const doomed = startWorker(`redis://127.0.0.1:${proxy.port}`, SHORT_LOCKS);
     workers.push(doomed);
     await doomed.untilLogged("taking jobs");
     const held = proxy.holdAt("chain_malformed", "before");
@@ -143,23 +144,24 @@ describe("a worker that is killed in the middle of a job", () => {
     doomed.signal("SIGKILL");
     await doomed.exited;
 
-    workers.push(startWorker(server.url));
+    workers.push(startWorker(server.url, SHORT_LOCKS));
     await until("it is there again", () => quarantine.get(id));
     expect(await quarantine.get(id)).toMatchObject({ reason: "chain_malformed", body: Buffer.from(body) });
   });
 
   test("again and again under load: each outcome once", async () => {
-    const invitees = Array.from({ length: 150 }, () => newInvitee());
+    const invitees = Array.from({ length: 300 }, () => newInvitee());
     await stack.worker.end();
     await Promise.all(invitees.map((invitee) => send(createdBody(invitee))));
     for (let kills = 0; kills < 4; kills++) {
-      const worker = startWorker(server.url);
+      // One after the other, so that there is something left for those who come later.
+      const worker = startWorker(server.url, { ...SHORT_LOCKS, WORKER_CONCURRENCY: "1" });
       workers.push(worker);
       await worker.untilLogged("published");
       worker.signal("SIGKILL");
       await worker.exited;
     }
-    workers.push(startWorker(server.url));
+    workers.push(startWorker(server.url, SHORT_LOCKS));
     const ids = invitees.map(({ id }) => `${id}.confirmed`);
     const events = await stack.outcomes.untilThere(ids, 40_000);
     expect(events.map(({ id }) => id).toSorted()).toEqual(ids.toSorted());

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import { localTime } from "@calendly-worker/core/bookings/local-time";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { createProducer } from "@calendly-worker/core/queues/producer";
 import { createShards } from "@calendly-worker/core/redis/keys";
@@ -6,7 +7,7 @@ import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { z } from "zod";
 import type { AppProcess } from "../support/app-process.ts";
-import { canceledBody, createdBody, type Invitee, newInvitee } from "../support/bookings.ts";
+import { canceledBody, createdBody, type Invitee, MEETING, newInvitee } from "../support/bookings.ts";
 import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type Stack, startStack, startWorker } from "../support/stack.ts";
@@ -64,10 +65,10 @@ describe("a booking", () => {
           status: "active",
           sequence: 1,
           reference: "order-1001",
-          start: "2026-12-03T19:00:00.000000Z",
-          end: "2026-12-03T19:30:00.000000Z",
-          startLocal: "2026-12-03T14:00:00-05:00",
-          endLocal: "2026-12-03T14:30:00-05:00",
+          start: MEETING.start,
+          end: MEETING.end,
+          startLocal: localTime(MEETING.start, "America/New_York"),
+          endLocal: localTime(MEETING.end, "America/New_York"),
           timezone: "America/New_York",
           invitee: {
             uri: invitee.uri,

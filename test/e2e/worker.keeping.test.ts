@@ -4,6 +4,7 @@ import { conferenceLinks, missingHalves } from "@calendly-worker/core/queues/con
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
+import { readGroups } from "@calendly-worker/core/store/outcome-groups";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Fold } from "../../apps/worker/src/fold.ts";
@@ -15,6 +16,7 @@ import { silent } from "../support/connect-redis.ts";
 import { openGate } from "../support/open-gate.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const DAY_MS = 86_400_000;
 const PRIYA = { name: "Priya Nair", email: "priya.nair@acme-corp.example" };
@@ -236,6 +238,11 @@ describe("the stream of outcomes", () => {
 
   test("is trimmed by age, but not past what a consumer group has still to handle", async () => {
     const { redis } = stack;
+    // The worker's own group counts as well.
+    await until("it has handled all", async () => {
+      const own = (await readGroups(redis, shards.first)).find(({ group }) => group === "push");
+      return own?.unread === 0 && own.pending === 0;
+    });
     const length = await redis.xlen(STREAM);
     expect(length).toBeGreaterThan(3);
     expect(await trimAfter(29)).toEqual({ dropped: 0, lost: [], lagging: [] });

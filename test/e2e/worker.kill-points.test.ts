@@ -17,7 +17,7 @@ import { jobCount } from "../support/job-count.ts";
 import { testWhere } from "../support/limits.ts";
 import { inDatabase } from "../support/redis-address.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
-import { bodyOf, startIngest, startWorker } from "../support/stack.ts";
+import { bodyOf, SHORT_LOCKS, startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 const KILLER = new URL("../support/kill-at.ts", import.meta.url).href;
@@ -89,8 +89,8 @@ async function killAt(point: number, when: "before" | "after", database: number)
   const url = inDatabase(server.url, database);
   const redis = await connectRedis(url);
   const running: AppProcess[] = [];
-  const start = (...args: [Record<string, string>?, string[]?]) => {
-    const worker = startWorker(url, ...args);
+  const start = (variables: Record<string, string> = {}, options: string[] = []) => {
+    const worker = startWorker(url, { ...SHORT_LOCKS, ...variables }, options);
     running.push(worker);
     return worker;
   };
@@ -211,5 +211,5 @@ testWhere(
     // Fewer would mean that the commands are not counted.
     expect(killed).toBeGreaterThan(POINTS * 0.8);
   },
-  60_000 + POINTS * 10_000,
+  180_000 + POINTS * 30_000,
 );

@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto";
+import { timestamp } from "../simulator/timestamps.ts";
 
 const API = "https://api.calendly.com";
+
+/** When all of them meet: in ten days, as a booking is kept only until some time after its end. */
+export const MEETING = meetingAt(Math.ceil(Date.now() / 3_600_000) * 3_600_000 + 10 * 86_400_000);
+
+function meetingAt(startMs: number): { readonly start: string; readonly end: string } {
+  return { start: timestamp(startMs), end: timestamp(startMs + 1_800_000) };
+}
 
 export interface Invitee {
   readonly id: string;
@@ -66,8 +74,8 @@ function body(event: string, invitee: Invitee, fields: object): string {
         event_type: `${API}/event_types/c3d4e5f6-0718-4293-a4b5-c6d7e8f91101`,
         name: "Product Demo (30 min)",
         status: "active",
-        start_time: "2026-12-03T19:00:00.000000Z",
-        end_time: "2026-12-03T19:30:00.000000Z",
+        start_time: MEETING.start,
+        end_time: MEETING.end,
         location: { type: "zoom", status: "pushed", join_url: "https://northwind-demo.zoom.example/j/1" },
         event_memberships: [
           {

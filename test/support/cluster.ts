@@ -4,6 +4,7 @@ import { connectRedis } from "./connect-redis.ts";
 import {
   administratorOf,
   credentialsOf,
+  FAIL_OVER_MS,
   freePort,
   type RedisOptions,
   type RedisServer,
@@ -22,7 +23,8 @@ export interface Cluster {
 
 const PRIMARIES = 3;
 const SLOTS = 16_384;
-const FAIL_OVER_MS = 1_000;
+/** They get to know each other sooner while they are impatient. */
+const FORMING_MS = 1_000;
 const CALLED_LOCALHOST = ["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"];
 
 /** `failOverMs`: how long a primary may be away before its replica takes over. `host`: what its nodes call themselves. */
@@ -39,7 +41,7 @@ export async function startCluster(
         "--cluster-enabled",
         "yes",
         "--cluster-node-timeout",
-        String(FAIL_OVER_MS),
+        String(FORMING_MS),
         "--cluster-port",
         String(bus),
         ...(host === "localhost" ? CALLED_LOCALHOST : []),
@@ -100,7 +102,7 @@ export async function startCluster(
       const knowsNames = async () => !JSON.stringify(await node.cluster("SLOTS")).includes('"?"');
       await until("the nodes know each other's names", knowsNames, { deadlineMs: 20_000 });
     }
-    // They get to know each other sooner while they are impatient. It is forgotten by a restart.
+    // It is forgotten by a restart.
     const bePatient = async (node: Redis) => await node.config("SET", "cluster-node-timeout", String(failOverMs));
     await Promise.all(nodes.map(bePatient));
     const primaries = servers.slice(0, PRIMARIES).map((server) => ({

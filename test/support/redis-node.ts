@@ -50,6 +50,12 @@ const launcher = () => process.env["TEST_REDIS_SERVER"] || "redis-server";
 const LOCAL = new URL("../../.local/", import.meta.url).pathname;
 const IMAGE = "redis:7-alpine";
 
+/**
+ * How long a primary may be away before another server takes its place: longer than any test keeps one away, as those are
+ * about a Redis that is away. `pnpm chaos` has fail-overs.
+ */
+export const FAIL_OVER_MS = 60_000;
+
 /** One server, whatever TEST_REDIS_TOPOLOGY says. */
 export async function startRedisNode(options: RedisOptions = {}): Promise<RedisServer> {
   const port = await freePort();

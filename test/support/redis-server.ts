@@ -10,9 +10,6 @@ import { topology } from "./topology.ts";
 
 export { freePort, type RedisOptions, type RedisServer } from "./redis-node.ts";
 
-/** Longer than any test keeps a server away: those are about a Redis that is away. `pnpm chaos` has fail-overs. */
-const FAIL_OVER_MS = 60_000;
-
 /**
  * A Redis of the topology that TEST_REDIS_TOPOLOGY names: one server, or one that `url` reaches through Sentinels, in a
  * cluster, or by TLS. What is done to it is done to the primary, in a cluster to that of the only shard.
@@ -25,7 +22,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       return await startCertified(options);
     case "sentinel": {
       const primary = await startRedisNode(options);
-      const sentinels = await startSentinels(primary, options, FAIL_OVER_MS);
+      const sentinels = await startSentinels(primary, options);
       const stop = async () => {
         await sentinels.stop();
         await primary.stop();
@@ -33,7 +30,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       return { ...primary, url: sentinels.url, stop };
     }
     case "cluster": {
-      const cluster = await startCluster(options, FAIL_OVER_MS);
+      const cluster = await startCluster(options);
       const redis = await connectRedis(cluster.url);
       const { port } = primaryOf(redis, createShards(1).first.tag)?.options ?? {};
       disconnect(redis);

@@ -7,6 +7,7 @@ import { connectRedis } from "./connect-redis.ts";
 import {
   administratorOf,
   credentialsOf,
+  FAIL_OVER_MS,
   freePort,
   type RedisOptions,
   type RedisServer,
@@ -29,7 +30,7 @@ const LOCAL = new URL("../../.local/", import.meta.url).pathname;
 export async function startSentinels(
   primary: RedisServer,
   options: RedisOptions,
-  failOverMs = 1_000,
+  failOverMs = FAIL_OVER_MS,
 ): Promise<Sentinels> {
   const program = process.env["TEST_REDIS_SERVER"] || "redis-server";
   if (program === "docker") throw new Error("Sentinels need a redis-server on the PATH");

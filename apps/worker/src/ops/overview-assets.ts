@@ -44,18 +44,23 @@ button.addEventListener("click", () => {
   button.textContent = paused ? "Refresh again" : "Stop refreshing";
   said.textContent = paused ? "Stands still" : "Refreshes itself every 5 s";
 });
+const main = document.getElementById("overview");
+// Nothing is taken away from under whoever reads or has opened it.
+const standsStill = () =>
+  paused || document.hidden || main.contains(document.activeElement) || main.querySelector("details[open]");
 async function refresh() {
-  const main = document.getElementById("overview");
-  // Nothing is taken away from under whoever reads or has opened it.
-  if (paused || document.hidden || main.contains(document.activeElement) || main.querySelector("details[open]")) return;
+  if (standsStill()) return;
   try {
     const response = await fetch("/ops", { cache: "no-store", signal: AbortSignal.timeout(EVERY_MS) });
     if (!response.ok) throw new Error(String(response.status));
     const next = new DOMParser().parseFromString(await response.text(), "text/html");
+    // Somebody may have stopped it, or begun to read, since it was asked for.
+    if (standsStill()) return;
     main.replaceChildren(...next.getElementById("overview").childNodes);
     document.title = next.title;
     said.textContent = "Refreshes itself every 5 s";
   } catch {
+    if (paused) return;
     document.title = "not reachable: Calendly worker";
     said.textContent = "The worker does not answer; this is what it said before";
   }
