@@ -35,16 +35,23 @@ export const SAFEGUARDS: readonly Safeguard[] = [
   {
     name: "200 only after the replicas have it, where that is asked for",
     file: `${CORE}/redis/replication.ts`,
-    code: "if (reached >= replicas) return result;",
-    without: "if (reached >= 0) return result;",
+    code: "if (reached >= replicas) return;",
+    without: "if (reached >= 0) return;",
     test: { file: "test/e2e/replication.test.ts", name: "what the replica has not got" },
   },
   {
     name: "no other primary's replicas speak for it",
     file: `${CORE}/redis/replication.ts`,
-    code: "if (primaryFor(shard) !== primary || losses.get(primary) !== lossesBefore) {",
-    without: "if (primaryFor(shard) !== primary && losses.get(primary) !== lossesBefore) {",
+    code: "after.primary === before?.primary && after.losses === before.losses) return;",
+    without: "(after.primary === before?.primary || after.losses === before?.losses)) return;",
     test: { file: "test/e2e/replication.test.ts", name: "what only a primary that was replaced has" },
+  },
+  {
+    name: "a job is done only after the replicas of other primaries have it",
+    file: "apps/worker/src/trail.ts",
+    code: "await untilReplicated(trail.shards, ",
+    without: "await untilReplicated([], ",
+    test: { file: "test/e2e/replication.cluster.test.ts", name: "is folded into it again" },
   },
   {
     name: "room for a delivery among thousands of connections",

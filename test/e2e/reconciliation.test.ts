@@ -433,6 +433,7 @@ describe("a comparison", () => {
       attempt: 1,
       isLastAttempt: false,
       starts: 1,
+      shard: shards.first,
       log: silent,
       signal: new AbortController().signal,
     };

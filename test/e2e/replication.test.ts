@@ -1,12 +1,16 @@
-import { disconnect } from "@calendly-worker/core/redis/connect";
-import { createShards, queuePrefix } from "@calendly-worker/core/redis/keys";
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
+import { readOutcomes } from "@calendly-worker/core/outcomes/read-stream";
+import { deliveries } from "@calendly-worker/core/queues/contracts";
+import { createProducer } from "@calendly-worker/core/queues/producer";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { createShards, hostTimesKey, indexKey, queuePrefix } from "@calendly-worker/core/redis/keys";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { LogLine } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
-import { connectRedis } from "../support/connect-redis.ts";
+import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver } from "../support/deliveries.ts";
 import { type RedisServer, startRedisNode } from "../support/redis-node.ts";
-import { type Ingest, startIngest } from "../support/stack.ts";
+import { type Ingest, startIngest, startWorker } from "../support/stack.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
@@ -24,6 +28,12 @@ beforeAll(async () => {
   ingest = await startIngest(primary.url, { REDIS_WAIT_REPLICAS: "1" });
   await ingest.untilLogged("ready for deliveries");
 });
+
+let lifecycle = createLifecycle(silent);
+beforeEach(() => {
+  lifecycle = createLifecycle(silent);
+});
+afterEach(() => lifecycle.close("the test is over"));
 
 afterAll(async () => {
   await ingest?.end();
@@ -120,3 +130,36 @@ test("what only a primary that was replaced has is not acknowledged on the word 
   await proxy.close();
   for (const server of [another, successor, old]) await server.stop();
 });
+
+test("a job that was begun with a primary which was replaced is not done by a word to its successor", async () => {
+  const old = lifecycle.own("old", await startRedisNode(), (owned) => owned.stop());
+  const successor = lifecycle.own("successor", await startReplica(old), (owned) => owned.stop());
+  const proxy = lifecycle.own("proxy", await startTcpProxy(old.port), (owned) => owned.close());
+  const variables = { REDIS_WAIT_REPLICAS: "1" };
+  const led = startWorker(`redis://127.0.0.1:${proxy.port}`, variables);
+  lifecycle.own("worker", led, (owned) => owned.end());
+  await led.untilLogged("taking jobs");
+  const ofOld = lifecycle.own("connection", await connectRedis(old.url), disconnect);
+  const ofSuccessor = lifecycle.own("connection", await connectRedis(successor.url), disconnect);
+  const outcomesOf = async (redis: Redis) => (await readOutcomes(redis, first)).map(({ event }) => event.id);
+
+  // The successor knows that the job was begun, by whom, and nothing of what came of it.
+  const person = newInvitee();
+  const begun = proxy.holdAt(indexKey(first, person.id), "before");
+  const producer = createProducer({ redis: ofOld, contract: deliveries, deduplicationMs: 60_000, deadlineMs: 5_000 });
+  const [body, receivedAt] = [createdBody(person), new Date().toISOString()];
+  const identity = `invitee.created/${person.id}`;
+  await producer.enqueue(first, "invitee.created", { identity, body, receivedAt, origin: "webhook" });
+  await begun;
+  const active = `${queuePrefix(first, "deliveries")}active`;
+  await until("the successor knows of the job", async () => (await ofSuccessor.llen(active)) === 1);
+  await ofSuccessor.replicaof("NO", "ONE");
+  const committed = proxy.holdAt(hostTimesKey(first, person.id), "before");
+  proxy.letGo();
+  await committed;
+  expect(await outcomesOf(ofOld)).toEqual([`${person.id}.confirmed`]);
+  proxy.leadTo(successor.port);
+
+  const isTold = async () => (await outcomesOf(ofSuccessor)).includes(`${person.id}.confirmed`);
+  await until("what came of the job is there again", isTold, { deadlineMs: 20_000 });
+}, 120_000);

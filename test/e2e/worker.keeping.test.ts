@@ -24,6 +24,7 @@ const shards = createShards(1);
 const context: JobContext = {
   id: "1",
   name: "test",
+  shard: shards.first,
   attempt: 12,
   isLastAttempt: true,
   starts: 12,

@@ -18,6 +18,8 @@ export interface Cluster {
   readonly url: string;
   /** The primaries of the beginning: the first has the lowest slots. */
   readonly primaries: readonly RedisServer[];
+  /** Theirs, in the same order. */
+  readonly replicas: readonly RedisServer[];
   stop(): Promise<void>;
 }
 
@@ -122,7 +124,7 @@ export async function startCluster(
     }));
     const url = `redis${isTls ? "s" : ""}-cluster://${credentialsOf(options.user)}${servers.map(({ port }) => `${host}:${port}`).join()}`;
     disconnect(await connectRedis(url));
-    return { url, primaries, stop };
+    return { url, primaries, replicas: servers.slice(PRIMARIES), stop };
   } catch (error) {
     await stop();
     throw error;

@@ -7,14 +7,17 @@ import { type Outcome, publish, withEventTypes } from "@calendly-worker/core/boo
 import type { DeliveredFact } from "@calendly-worker/core/calendly/deliveries";
 import { parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
+import type { Place, Shards } from "@calendly-worker/core/redis/keys";
+import type { ReplicatedElsewhere } from "@calendly-worker/core/redis/replication";
 import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
 import type { Expectations } from "@calendly-worker/core/store/expectations";
-import type { HostTimes } from "@calendly-worker/core/store/host-times";
+import { type HostTimes, hostIdOf } from "@calendly-worker/core/store/host-times";
 import type { KnownEvents } from "@calendly-worker/core/store/known-events";
 import type { Quarantine } from "@calendly-worker/core/store/quarantine";
 import type { Trace } from "@calendly-worker/core/telemetry/trace";
 import type { Admit } from "./admit.ts";
+import { createTrails, type Trail } from "./trail.ts";
 import type { Unfinished } from "./unfinished.ts";
 
 /** How the folding of a fact ended. */
@@ -33,11 +36,16 @@ export type Folded =
   /** An event type changed: what was remembered of it is forgotten. */
   | "forgotten";
 
+export interface FoldContext extends Pick<JobContext, "log" | "shard" | "signal"> {
+  /** Where else than with its job something says that a fact need not be folded any more. */
+  readonly marked?: Place;
+}
+
 /** Takes facts up into bookings and publishes what follows. Repeating anything of it changes nothing. */
 export interface Fold {
-  delivery(delivery: Delivery, context: Pick<JobContext, "log" | "signal">): Promise<Folded>;
+  delivery(delivery: Delivery, context: FoldContext): Promise<Folded>;
   /** Calendly does not know an invitee who is in the past. */
-  gone(invitee: Reference, context: Pick<JobContext, "log" | "signal">): Promise<Folded>;
+  gone(invitee: Reference, context: FoldContext): Promise<Folded>;
 }
 
 /** Is told of all that is folded and published. */
@@ -67,6 +75,8 @@ interface Merged {
 }
 
 export function createFold(ports: {
+  readonly shards: Shards;
+  readonly replicatedElsewhere: ReplicatedElsewhere;
   readonly bookings: BookingStore;
   readonly hostTimes: HostTimes;
   readonly eventTypes: EventTypes;
@@ -83,28 +93,41 @@ export function createFold(ports: {
 }): Fold {
   const { bookings, hostTimes, eventTypes, events, expectations, quarantine, unfinished, admit, measure, trace } =
     ports;
-  const { referenceField, publishFrom } = ports;
+  const { referenceField, publishFrom, shards } = ports;
+  const withTrail = createTrails(ports);
 
   /** Which booking a fact belongs to; where that is not known, it waits. */
-  async function bookingOf(fact: InviteeFact | Extract<DeliveredFact, { kind: "routing_form" }>, delivery: Delivery) {
-    if (fact.kind === "routing_form") return await bookings.findOrWait(fact.formId, delivery, { canBeAsked: false });
+  async function bookingOf(
+    fact: InviteeFact | Extract<DeliveredFact, { kind: "routing_form" }>,
+    delivery: Delivery,
+    trail: Trail,
+  ) {
+    if (fact.kind === "routing_form") {
+      const bookingId = await bookings.findOrWait(fact.formId, delivery, { canBeAsked: false });
+      if (bookingId === undefined) trail.shards.add(shards.of(fact.formId));
+      return bookingId;
+    }
     if (fact.oldInvitee === undefined) return fact.inviteeId;
     const about = { canBeAsked: true, end: fact.event.fields.end };
     const bookingId = await bookings.findOrWait(fact.oldInvitee.id, delivery, about);
-    if (bookingId === undefined) await unfinished.ensureAskedFor(fact.oldInvitee);
-    return bookingId;
+    if (bookingId !== undefined) return bookingId;
+    trail.shards.add(shards.of(fact.oldInvitee.id));
+    await unfinished.ensureAskedFor(fact.oldInvitee);
+    return undefined;
   }
 
   async function foldInto(
     bookingId: string,
     first: Pending,
     origin: Origin,
-    { log, signal }: Pick<JobContext, "log" | "signal">,
+    { log, signal }: FoldContext,
+    trail: Trail,
   ): Promise<Folded> {
+    trail.shards.add(shards.of(bookingId));
     for (let conflicts = 0; conflicts < MAX_CONFLICTS; conflicts++) {
       signal.throwIfAborted();
       const stored = await bookings.load(bookingId);
-      const merged = await merge(stored.booking, first);
+      const merged = await merge(stored.booking, first, trail);
       const telling = { origin, referenceField, publishFrom: publishFrom() };
       const { booking, outcomes: untyped } = publish(merged.booking, telling);
       const outcomes = await withEventTypes(untyped, eventTypes.find);
@@ -127,7 +150,8 @@ export function createFold(ports: {
       }
 
       if (outcomes.length > 0) measure.published(outcomes, origin, first.delivery);
-      await settle(merged);
+      await keepMalformed(merged, trail);
+      for (const host of booking.hosts) trail.shards.add(shards.of(hostIdOf(host)));
       const reference = referenceOf(booking, referenceField);
       const [conflictOutcomes] = await Promise.all([
         hostTimes.take({
@@ -146,6 +170,9 @@ export function createFold(ports: {
       for (const { id, type, subject } of [...outcomes, ...conflictOutcomes]) {
         log.info({ outcome: id, type, subject }, "published");
       }
+      for (const { delivery, waitedFor } of [...merged.pending, ...merged.dropped]) {
+        if (delivery !== undefined && waitedFor !== undefined) trail.settled.push({ delivery, waitedFor });
+      }
       if (merged.malformed.some(({ fact }) => fact === first.fact)) return "quarantined";
       return changed ? "folded" : "unchanged";
     }
@@ -153,7 +180,7 @@ export function createFold(ports: {
   }
 
   /** Adds the fact, and every one that waited for something which is known by now. */
-  async function merge(stored: Booking, first: Pending): Promise<Merged> {
+  async function merge(stored: Booking, first: Pending, trail: Trail): Promise<Merged> {
     let booking = stored;
     const pending = [first];
     const malformed: (Pending & { why: Malformed })[] = [];
@@ -161,6 +188,7 @@ export function createFold(ports: {
     /** The index is written before the commit: an entry without its booking harms nobody, a missing one would. */
     async function indexAll(ids: readonly string[]): Promise<void> {
       for (const id of ids) {
+        trail.shards.add(shards.of(id));
         for (const delivery of await bookings.index(id, booking)) {
           if (pending.some((known) => known.delivery?.identity === delivery.identity)) continue;
           const admission = await admit(delivery);
@@ -197,9 +225,10 @@ export function createFold(ports: {
   }
 
   /** After the commit, so that a kill in between repeats this rather than loses it. */
-  async function settle({ pending, malformed, dropped }: Merged): Promise<void> {
+  async function keepMalformed({ malformed }: Merged, trail: Trail): Promise<void> {
     for (const { delivery, why } of malformed) {
       if (delivery === undefined) continue;
+      trail.shards.add(shards.first);
       const { identity: id, receivedAt, signedWith, body } = delivery;
       await quarantine.keep({
         id,
@@ -210,12 +239,9 @@ export function createFold(ports: {
         body: Buffer.from(JSON.stringify(body)),
       });
     }
-    for (const { delivery, waitedFor } of [...pending, ...dropped]) {
-      if (delivery !== undefined && waitedFor !== undefined) await bookings.clearWaiting(waitedFor, delivery);
-    }
   }
 
-  async function takeUp(delivery: Delivery, context: Parameters<Fold["delivery"]>[1]): Promise<Folded> {
+  async function takeUp(delivery: Delivery, context: FoldContext, trail: Trail): Promise<Folded> {
     const admission = await admit(delivery);
     if (admission.kind === "dropped") return admission.why;
     const { fact } = admission;
@@ -223,29 +249,33 @@ export function createFold(ports: {
       await eventTypes.forget(fact.eventType);
       return "forgotten";
     }
-    const bookingId = await bookingOf(fact, delivery);
+    const bookingId = await bookingOf(fact, delivery, trail);
     if (bookingId === undefined) return "waiting";
-    return await foldInto(bookingId, { fact, delivery }, delivery.origin, context);
+    return await foldInto(bookingId, { fact, delivery }, delivery.origin, context, trail);
   }
 
   return {
-    async delivery(delivery, context) {
-      let result: Folded | "failed" = "failed";
-      try {
-        result = await takeUp(delivery, context);
-        return result;
-      } finally {
-        measure.folded(result, delivery.origin);
-      }
-    },
+    delivery: (delivery, context) =>
+      withTrail(endedIn(context), async (trail) => {
+        let result: Folded | "failed" = "failed";
+        try {
+          result = await takeUp(delivery, context, trail);
+          return result;
+        } finally {
+          measure.folded(result, delivery.origin);
+        }
+      }),
 
-    async gone({ id }, context) {
-      const bookingId = (await bookings.find(id)) ?? id;
-      const fact = { kind: "gone", identity: `gone/${id}`, inviteeId: id } as const;
-      return await foldInto(bookingId, { fact }, "reconcile", context);
-    },
+    gone: ({ id }, context) =>
+      withTrail(endedIn(context), async (trail) => {
+        const bookingId = (await bookings.find(id)) ?? id;
+        const fact = { kind: "gone", identity: `gone/${id}`, inviteeId: id } as const;
+        return await foldInto(bookingId, { fact }, "reconcile", context, trail);
+      }),
   };
 }
+
+const endedIn = ({ shard, marked }: FoldContext) => (marked === undefined ? [shard] : [shard, marked]);
 
 /** Ids that belong to the same booking as the fact: whoever waits for one of them can be taken up. */
 function idsNamedBy(fact: BookingFact): string[] {

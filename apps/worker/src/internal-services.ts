@@ -10,6 +10,7 @@ import type { createConsumer } from "@calendly-worker/core/queues/consumer";
 import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { connectWorker, type Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
+import type { ReplicatedElsewhere } from "@calendly-worker/core/redis/replication";
 import { createAudit } from "@calendly-worker/core/store/audit";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
 import { createBookingStore } from "@calendly-worker/core/store/bookings";
@@ -44,6 +45,7 @@ export function serveInternalServices(parts: {
   readonly log: Logger;
   readonly shards: Shards;
   readonly redis: Redis;
+  readonly replicatedElsewhere: ReplicatedElsewhere;
   /** Its commands fail while Redis is away: whoever asks wants an answer now. */
   readonly probe: Redis;
   readonly consuming: Pick<Parameters<typeof createConsumer>[0], "lockMs" | "stalledCheckMs" | "meter" | "onHeartbeat">;
@@ -70,6 +72,7 @@ export function serveInternalServices(parts: {
     ...parts.consuming,
     redis,
     shards,
+    replicatedElsewhere: parts.replicatedElsewhere,
     instance: parts.instance,
     destinations,
     queues,

@@ -27,6 +27,8 @@ import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { readBeganAt } from "@calendly-worker/core/redis/deployment";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards, type Shard } from "@calendly-worker/core/redis/keys";
+import { isCluster } from "@calendly-worker/core/redis/nodes";
+import { createReplicationElsewhere } from "@calendly-worker/core/redis/replication";
 import { readApiBudget } from "@calendly-worker/core/store/api-budget";
 import { createApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
@@ -90,6 +92,8 @@ const CACHE_LOAD_MS = 5_000;
 /** The next days' comparison is not to wait for that of all later ones. */
 const SWEEP_SLICE_MS = 30_000;
 const PROBE_DEADLINE_MS = 1_000;
+/** Replicas that have nothing by then are waited for at the job's next begin. */
+const REPLICAS_TIMEOUT_MS = 1_000;
 
 await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const shards = createShards(config.CALENDLY_SHARDS);
@@ -142,6 +146,15 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   await Promise.all([redis, probe].map((connection) => untilReady(connection, lifecycle.signal)));
   await fitness.untilFit(lifecycle.signal);
   await fingerprints.agree();
+
+  const replicas = config.REDIS_WAIT_REPLICAS;
+  const hasElsewhere = replicas > 0 && shards.all.length > 1 && isCluster(redis);
+  const waiting = hasElsewhere
+    ? lifecycle.own("redis replicas", connectProducer(config.REDIS_URL, log), disconnect)
+    : redis;
+  await untilReady(waiting, lifecycle.signal);
+  const timeoutMs = REPLICAS_TIMEOUT_MS;
+  const replicatedElsewhere = createReplicationElsewhere({ redis, waiting, shards, replicas, timeoutMs });
 
   const now = Date.now;
   const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
@@ -215,6 +228,8 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const flow = createFlow(redis, now);
   const quarantine = createQuarantine({ redis, shards, retentionDays });
   const fold = createFold({
+    shards,
+    replicatedElsewhere,
     bookings,
     hostTimes: createHostTimes({
       redis,
@@ -349,7 +364,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const intervalMs = config.CALENDLY_CONFERENCE_LINK_INTERVAL * 1_000;
   const askForLink = askForConferenceLink({ client, bookings, fold, intervalMs, now });
   const tests = createTestDeliveries(redis);
-  const foldAll = foldDelivery({ fold, quarantine, tests, referenceField, now });
+  const foldAll = foldDelivery({ shards, replicatedElsewhere, fold, quarantine, tests, referenceField, now });
   const late = createLateMemory({ redis, shards, memoryMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000, now });
   const askLate = askForLate({ client, late, fold, now });
   const perMinute = config.CALENDLY_LATE_FETCHES;
@@ -416,6 +431,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     log,
     shards,
     redis,
+    replicatedElsewhere,
     probe,
     consuming,
     instance: instance.id,

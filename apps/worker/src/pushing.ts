@@ -4,7 +4,8 @@ import { type Consumer, createConsumer, type JobHandler } from "@calendly-worker
 import { pushesTo } from "@calendly-worker/core/queues/contracts";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
-import type { Shards } from "@calendly-worker/core/redis/keys";
+import { COMMON, type Shards } from "@calendly-worker/core/redis/keys";
+import type { ReplicatedElsewhere } from "@calendly-worker/core/redis/replication";
 import type { Destination, DestinationStore } from "@calendly-worker/core/store/destinations";
 import { PUSH_GROUP } from "@calendly-worker/core/store/forget-group";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
@@ -24,6 +25,7 @@ const DAY_MS = 86_400_000;
 export function startPushing(ports: {
   readonly redis: Redis;
   readonly shards: Shards;
+  readonly replicatedElsewhere: ReplicatedElsewhere;
   readonly instance: string;
   readonly destinations: DestinationStore;
   readonly queues: PushQueues;
@@ -38,7 +40,7 @@ export function startPushing(ports: {
   readonly fail: (reason: string) => void;
   readonly log: Logger;
 }): Pushing {
-  const { redis, shards, destinations, queues, log } = ports;
+  const { redis, shards, replicatedElsewhere, destinations, queues, log } = ports;
   const served = new Map<string, { readonly consumer: Consumer; readonly concurrency: number }>();
   let isClosed = false;
 
@@ -49,6 +51,7 @@ export function startPushing(ports: {
     maxAttempts: Number.MAX_SAFE_INTEGER,
     whenExpired: "continue",
     async onOutcome(event, { shard, streamId }) {
+      const untilReplicated = replicatedElsewhere();
       const publishedAt = Number(streamId.split("-")[0]);
       const wanting = (await destinations.all()).filter(
         (destination) => publishedAt >= destination.createdAt && matches(event, filterOf(destination)),
@@ -63,6 +66,8 @@ export function startPushing(ports: {
           await queues.add(push);
         }),
       );
+      // Its acknowledgement lies with its stream.
+      if (wanting.length > 0) await untilReplicated([shards.first, COMMON], [shards.all[shard] ?? shards.first]);
     },
     onError: (err) => log.warn({ err }, "could not hand outcomes on to destinations, trying again"),
   });

@@ -4,13 +4,13 @@ import type { ApiInvitee, ApiScheduledEvent, CalendlyClient } from "@calendly-wo
 import { CalendlyError } from "@calendly-worker/core/calendly/errors";
 import { parseInviteeUri, parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { CallOptions } from "@calendly-worker/core/calendly/requester";
-import type { JobContext } from "@calendly-worker/core/queues/consumer";
+import { COMMON } from "@calendly-worker/core/redis/keys";
 import type { BookingStore } from "@calendly-worker/core/store/bookings";
 import type { KnownEvents, Swept } from "@calendly-worker/core/store/known-events";
 import type { MissedKind, SweepRun, SweepRuns } from "@calendly-worker/core/store/sweep-runs";
 import type { Admit } from "./admit.ts";
 import { askedDelivery } from "./asked-delivery.ts";
-import type { Fold } from "./fold.ts";
+import type { Fold, FoldContext } from "./fold.ts";
 
 const DAY_MS = 86_400_000;
 /** Hosts mark who did not come after the event: that long after its end it is read once more. */
@@ -46,7 +46,7 @@ export interface Sweep {
     events: readonly ApiScheduledEvent[],
     how: How,
     options: CallOptions,
-    context: Pick<JobContext, "log" | "signal">,
+    context: FoldContext,
   ): AsyncGenerator<LookedAt>;
 }
 
@@ -92,7 +92,7 @@ export function createSweep(ports: {
     event: ApiScheduledEvent,
     { changedBefore, isDryRun }: How,
     options: CallOptions,
-    context: Pick<JobContext, "log" | "signal">,
+    context: FoldContext,
   ): Promise<Omit<LookedAt, "event">> {
     const readAt = now();
     const known = { id: parseResourceUri(event.uri), end: event.end_time };
@@ -126,7 +126,7 @@ export function createSweep(ports: {
     event: ApiScheduledEvent,
     invitee: ApiInvitee,
     isDryRun: boolean,
-    context: Pick<JobContext, "log" | "signal">,
+    context: FoldContext,
   ): Promise<Looked> {
     const { inviteeId } = parseInviteeUri(invitee.uri);
     const before = await knowledgeOf(inviteeId);
@@ -136,7 +136,7 @@ export function createSweep(ports: {
       if (isLeftOut) {
         const known = { id: parseResourceUri(event.uri), end: event.end_time };
         await events.note(known, inviteeId, invitee.status === "active");
-      } else await fold.delivery(delivery, context);
+      } else await fold.delivery(delivery, { ...context, marked: COMMON });
     }
     if (isLeftOut) return NOTHING;
     return await count(statedBy(invitee, before), isMissedBy(invitee, before), isDryRun);

@@ -287,7 +287,7 @@ export const variables = {
     default: "0",
     unit: "replicas",
     description:
-      "Replicas that must have a delivery before it is acknowledged, so that a fail-over loses none. With fewer the answer is 503.",
+      "Replicas that must have a delivery before it is acknowledged, so that a fail-over loses none. With fewer the answer is 503. In a cluster a job that writes to other primaries waits likewise.",
   },
   INGEST_HOST: { ...text, default: "0.0.0.0", description: "Address that the ingest listens on." },
   INGEST_PORT: { ...port, default: "3000", description: "Port of the webhook endpoint and its health." },

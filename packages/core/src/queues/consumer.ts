@@ -2,6 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { DelayedError, type Job, UnrecoverableError, Worker } from "bullmq";
 import type { Redis } from "../redis/connect.ts";
 import { isConnectionError } from "../redis/connect.ts";
+import { RedisUnavailableError } from "../redis/deadline.ts";
 import type { Shard } from "../redis/keys.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Meter } from "../telemetry/meter.ts";
@@ -14,6 +15,8 @@ import { createStandBack } from "./stand-back.ts";
 export interface JobContext {
   readonly id: string;
   readonly name: string;
+  /** That the job lies in, with the word that it has ended. */
+  readonly shard: Shard;
   /** 1 at the first try. */
   readonly attempt: number;
   /** When this one fails, the job is given up. */
@@ -81,6 +84,13 @@ export function createConsumer<Contract extends QueueContract>(ports: {
   /** Resolves once the worker is closing and its last job has ended. */
   const noneActive = Promise.withResolvers<void>();
 
+  /** However long replicas are away, that is no failure of a job: it must not be given up for it. */
+  function againWhenReplicated(err: unknown, { attemptsStarted }: Job, log: Logger): Again {
+    if (!(err instanceof RedisUnavailableError)) throw err;
+    log.warn({ err }, "job waits for replicas");
+    return { result: "not replicated", againAfterMs: retryDelay(contract.retry, attemptsStarted, Math.random) };
+  }
+
   async function run(job: Job, token: string | undefined, signal = new AbortController().signal): Promise<string> {
     begun += 1;
     if (job.name === HEARTBEAT) {
@@ -102,16 +112,19 @@ export function createConsumer<Contract extends QueueContract>(ports: {
           `the job's data does not fit the contract of ${contract.name}: ${problems.join("; ")}`,
         );
       }
-      jobLog = log.child({ ...about, identity: contract.identity(data.data) });
-      const ended = await handle(data.data as DataOf<Contract>, {
+      const ofJob = log.child({ ...about, identity: contract.identity(data.data) });
+      jobLog = ofJob;
+      const handled = handle(data.data as DataOf<Contract>, {
         id: job.id ?? "",
         name: job.name,
+        shard,
         attempt,
         isLastAttempt: attempt >= contract.attempts,
         starts: job.attemptsStarted,
         signal,
-        log: jobLog,
+        log: ofJob,
       });
+      const ended = await handled.catch((err: unknown) => againWhenReplicated(err, job, ofJob));
       result = typeof ended === "string" ? ended : ended.result;
       how = typeof ended === "string" ? "done" : "again";
       if (typeof ended === "string") return result;

@@ -20,6 +20,12 @@ export interface Shards {
   of(id: string): Shard;
 }
 
+/** What begins with one hash tag, and lies in one slot so. */
+export type Place = Pick<Shard, "tag">;
+
+/** What belongs to no shard lies here whatever their number: with several, not with the first of them. */
+export const COMMON: Place = { tag: "{calendly:0}" };
+
 /** Tags of `count` shards, whose slots are spread evenly over Redis Cluster's 16,384. */
 export function createShards(count: number): Shards {
   const all = Array.from({ length: count }, (_, index) => ({ index, tag: `{${tagName(index, count)}}` }));
@@ -44,7 +50,7 @@ function tagName(index: number, count: number): string {
 export const queuePrefix = (shard: Shard, queue: string) => `${shard.tag}:${queue}:`;
 
 /** String: written before replicas are waited for, so that there is something to wait for. Expires within a minute. */
-export const replicationMarkKey = (shard: Shard) => `${shard.tag}:replication-mark`;
+export const replicationMarkKey = (place: Place) => `${place.tag}:replication-mark`;
 
 /** Hash `{version, record, lookups}`: one booking as JSON, and by what it is found. Expires with the retention. */
 export const bookingKey = (shard: Shard, bookingId: string) => `${shard.tag}:booking:${bookingId}`;

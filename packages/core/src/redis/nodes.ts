@@ -16,8 +16,16 @@ export function primariesOf(redis: Redis): readonly Single[] {
 export function primaryOf(redis: Redis, key: string): Single | undefined {
   if (!isCluster(redis)) return redis;
   const [name] = redis.slots[calculateSlot(key)] ?? [];
-  return redis.nodes("master").find(({ options }) => `${options.host}:${options.port}` === name);
+  return redis.nodes("master").find((node) => nameOf(node) === name);
 }
+
+/** Of a connection like it: the one to the node that `node` leads to. */
+export function sameNode(redis: Redis, node: Single): Single | undefined {
+  if (!isCluster(redis)) return redis;
+  return redis.nodes("master").find((candidate) => nameOf(candidate) === nameOf(node));
+}
+
+const nameOf = ({ options }: Single) => `${options.host}:${options.port}`;
 
 /** One more connection like it, with other settings for its commands. */
 export function duplicate(

@@ -1,7 +1,7 @@
 import type { Redis as Single } from "ioredis";
-import { RedisUnavailableError } from "./deadline.ts";
-import { replicationMarkKey, type Shard } from "./keys.ts";
-import { primaryOf, type Redis } from "./nodes.ts";
+import { RedisUnavailableError, withinDeadline } from "./deadline.ts";
+import { COMMON, type Place, replicationMarkKey, type Shard, type Shards } from "./keys.ts";
+import { primaryOf, type Redis, sameNode } from "./nodes.ts";
 
 /**
  * Writes to the shard, and gives the result when the replicas that were asked for have it; rejects with a
@@ -9,61 +9,121 @@ import { primaryOf, type Redis } from "./nodes.ts";
  */
 export type Replicated = <T>(shard: Shard, write: () => Promise<T>) => Promise<T>;
 
-const MARK_TTL_MS = 60_000;
-
 /**
- * Redis' WAIT (https://redis.io/docs/latest/commands/wait/), which holds its connection: those who ask while one is under
- * way share the next one. With 0 replicas there is nothing to wait for.
+ * To be called before a piece of work. What it gives is called with the places that were written to, and with those where
+ * something is then let go of that this was made from: resolves when the replicas that were asked for have what was
+ * written; rejects as above. Where both lie on one primary nothing is waited for: who has the later has the earlier, too.
  */
-export function createReplication(ports: {
+export type ReplicatedElsewhere = () => (written: Iterable<Place>, lettingGoIn: readonly Place[]) => Promise<void>;
+
+interface Ports {
+  /** The connection that writes. */
   readonly redis: Redis;
   readonly replicas: number;
   readonly timeoutMs: number;
-}): Replicated {
-  const { redis, replicas, timeoutMs } = ports;
-  if (replicas === 0) return async (_, write) => await write();
-  const waits = new Map<Shard, () => Promise<number>>();
-  const losses = new WeakMap<Single, number>();
+}
 
-  function primaryFor(shard: Shard): Single {
-    const primary = primaryOf(redis, shard.tag);
-    if (primary === undefined) throw new RedisUnavailableError("no node of the cluster is known to have the shard");
+const MARK_TTL_MS = 60_000;
+
+/** With 0 replicas there is nothing to wait for. */
+export function createReplication(ports: Ports): Replicated {
+  if (ports.replicas === 0) return async (_, write) => await write();
+  const leadOf = createLeads(ports.redis);
+  const wait = createWait(ports, (primary) => primary);
+  return async (shard, write) => {
+    const before = leadOf(shard);
+    const result = await write();
+    await wait(shard);
+    assertSame(before, leadOf(shard));
+    return result;
+  };
+}
+
+/**
+ * Those who wait share `waiting`, a connection that holds up nobody who writes. The mark that goes before WAIT is written
+ * later than all that was answered by then, so that replicas which have it have that too.
+ */
+export function createReplicationElsewhere(
+  ports: Ports & { readonly waiting: Redis; readonly shards: Shards },
+): ReplicatedElsewhere {
+  const { redis, waiting, shards, replicas, timeoutMs } = ports;
+  if (replicas === 0) return () => async () => {};
+  const leadOf = createLeads(redis);
+  const wait = createWait(ports, (primary) => sameNode(waiting, primary));
+
+  const isOnOne = (one: Place, other: Place) => leadOf(one)?.primary === leadOf(other)?.primary;
+
+  return () => {
+    const before = new Map([...shards.all, COMMON].map((place) => [place, leadOf(place)]));
+    return async (written, lettingGoIn) => {
+      const elsewhere = [...written].filter((place) => !lettingGoIn.every((other) => isOnOne(place, other)));
+      // One wait that is under way, one of its own, and room.
+      await withinDeadline(3 * timeoutMs, Promise.all(elsewhere.map(wait)));
+      for (const place of [...written, ...lettingGoIn]) assertSame(before.get(place), leadOf(place));
+    };
+  };
+}
+
+/** Who takes the writes to a place, and how often the connection to it was lost so far. */
+interface Lead {
+  readonly primary: Single;
+  readonly losses: number;
+}
+
+function createLeads(redis: Redis): (place: Place) => Lead | undefined {
+  const losses = new WeakMap<Single, number>();
+  return ({ tag }) => {
+    const primary = primaryOf(redis, tag);
+    if (primary === undefined) return undefined;
     if (!losses.has(primary)) {
       losses.set(primary, 0);
       primary.on("close", () => losses.set(primary, (losses.get(primary) ?? 0) + 1));
     }
-    return primary;
-  }
+    return { primary, losses: losses.get(primary) ?? 0 };
+  };
+}
 
-  async function wait(shard: Shard): Promise<number> {
-    const primary = primaryFor(shard);
+/**
+ * ioredis sends what was not answered again where its next connection leads: to a new primary, whose replicas say nothing of
+ * what the old one was given.
+ */
+function assertSame(before: Lead | undefined, after: Lead | undefined): void {
+  if (after !== undefined && after.primary === before?.primary && after.losses === before.losses) return;
+  throw new RedisUnavailableError("the connection was lost before the replicas were known to have it");
+}
+
+/**
+ * Redis' WAIT (https://redis.io/docs/latest/commands/wait/), which holds its connection: those who ask while one is under
+ * way share the next one. `connectionTo` gives the one to ask on, to whoever takes the writes.
+ */
+function createWait(
+  { redis, replicas, timeoutMs }: Ports,
+  connectionTo: (primary: Single) => Single | undefined,
+): (place: Place) => Promise<void> {
+  const waits = new Map<Place, () => Promise<void>>();
+
+  async function wait(place: Place): Promise<void> {
+    const primary = primaryOf(redis, place.tag);
+    const asking = primary && connectionTo(primary);
+    if (asking === undefined) throw new RedisUnavailableError("no node of the cluster is known to have it");
     // WAIT looks at what its own connection wrote last. A repeat that wrote nothing would not be held, although what it
     // repeats came by another connection and may be on its way still.
     const [, reached] = await Promise.all([
-      primary.set(replicationMarkKey(shard), "1", "PX", MARK_TTL_MS),
-      primary.wait(replicas, timeoutMs),
+      asking.set(replicationMarkKey(place), "1", "PX", MARK_TTL_MS),
+      asking.wait(replicas, timeoutMs),
     ]);
-    return reached;
-  }
-
-  return async (shard, write) => {
-    const primary = primaryFor(shard);
-    const lossesBefore = losses.get(primary);
-    const result = await write();
-    let waitInTurn = waits.get(shard);
-    if (waitInTurn === undefined) {
-      waitInTurn = inTurns(() => wait(shard));
-      waits.set(shard, waitInTurn);
-    }
-    const reached = await waitInTurn();
-    // ioredis sends what was not answered again where its next connection leads: to a new primary, whose replicas say
-    // nothing of what the old one was given.
-    if (primaryFor(shard) !== primary || losses.get(primary) !== lossesBefore) {
-      throw new RedisUnavailableError("the connection was lost before the replicas were known to have it");
-    }
-    if (reached >= replicas) return result;
+    if (reached >= replicas) return;
     const what = `${reached} of ${replicas} replicas have it after ${timeoutMs} ms, see REDIS_WAIT_REPLICAS`;
     throw new RedisUnavailableError(what);
+  }
+
+  return (place) => {
+    let waitInTurn = waits.get(place);
+    if (waitInTurn === undefined) {
+      waitInTurn = inTurns(() => wait(place));
+      waits.set(place, waitInTurn);
+    }
+    return waitInTurn();
   };
 }
 

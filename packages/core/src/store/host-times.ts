@@ -93,7 +93,7 @@ export function createHostTimes(ports: {
   const { redis, shards, retentionDays, now } = ports;
 
   async function takeOf(host: string, taking: Taking): Promise<Outcome[]> {
-    const hostId = idOf(host);
+    const hostId = hostIdOf(host);
     const shard = shards.of(hostId);
     const keys = {
       bookings: hostBookingsKey(shard, hostId),
@@ -175,7 +175,7 @@ export function createHostTimes(ports: {
 
   /** Whoever tells of a pair is, or was once, a host of both its bookings. */
   async function toldByOthers(host: string, { hosts }: Taking, pair: string): Promise<string[]> {
-    const others = hosts.filter((other) => other !== host).map(idOf);
+    const others = hosts.filter((other) => other !== host).map(hostIdOf);
     const states = await Promise.all(others.map((id) => redis.hget(hostPairsKey(shards.of(id), id), pair)));
     return states.flatMap((state) => (state === null ? [] : (JSON.parse(state) as PairState).told));
   }
@@ -216,7 +216,7 @@ function readNeighbours([overlapping, told]: [string[], string[]]): Neighbours {
   return { overlapping: overlapping.map((taken) => JSON.parse(taken) as TakenTime), told: pairs };
 }
 
-/** A host's URI ends in its id. */
-function idOf(uri: string): string {
+/** A host's URI ends in its id, which says the shard too. */
+export function hostIdOf(uri: string): string {
   return uri.slice(uri.lastIndexOf("/") + 1);
 }
