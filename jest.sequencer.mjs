@@ -16,6 +16,7 @@ const FIRST = [
   "test/e2e/ops.pages.test.ts",
   "test/bench/bench.test.ts",
   "test/e2e/rotation.test.ts",
+  "test/e2e/replication.cluster.test.ts",
   "test/e2e/worker.kill-points.test.ts",
 ];
 

@@ -28,6 +28,8 @@ const SHARDS = createShards(3);
 const [FIRST, SECOND, THIRD] = SHARDS.all as [Shard, Shard, Shard];
 const OPS = "ops-token-of-the-tests";
 const VARIABLES = { CALENDLY_SHARDS: "3", REDIS_WAIT_REPLICAS: "1" };
+/** For a primary that is killed; one that a slow machine keeps waiting is not taken for dead. */
+const FAIL_OVER_MS = 3_000;
 /** A server that is started again joins the others, and a job's next try may be some seconds away. */
 const SLOW = { deadlineMs: 40_000 };
 
@@ -38,7 +40,7 @@ beforeEach(() => {
 afterEach(() => lifecycle.close("the test is over"));
 
 async function start(variables: Variables = {}) {
-  const cluster = lifecycle.own("cluster", await startCluster(), (owned) => owned.stop());
+  const cluster = lifecycle.own("cluster", await startCluster({}, FAIL_OVER_MS), (owned) => owned.stop());
   const redis = lifecycle.own("connection", await connectRedis(cluster.url), disconnect);
   const workers = [await startOne()];
   const ingest = lifecycle.own("ingest", await startIngest(cluster.url, VARIABLES), (owned) => owned.end());
