@@ -63,8 +63,8 @@ process.setMaxListeners(50);
 const SPEED = 240;
 /** In four seconds: a fail-over takes so long that those refused before it would come again a quarter of a minute after it. */
 const SPEED_OF_FAIL_OVERS = 960;
-/** A primary that a busy machine keeps waiting for less is not replaced. */
-const FAIL_OVER_MS = 3_000;
+/** What happens until then is refused, and the rows are many. */
+const FAIL_OVER_MS = 1_000;
 /** Nobody waits longer for an answer; Calendly's own patience makes a frozen process last for ever. */
 const TIMEOUTS = { connectMs: 3_000, readMs: 4_000 };
 
