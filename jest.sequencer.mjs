@@ -7,6 +7,7 @@ import Sequencer from "@jest/test-sequencer";
 const FIRST = [
   "test/chaos/matrix.test.ts",
   "test/e2e/dark-time.test.ts",
+  "test/e2e/alerts.test.ts",
   "test/e2e/calendly.fleet.test.ts",
   "test/e2e/redis.topologies.test.ts",
   "test/e2e/reconciliation.test.ts",

@@ -155,6 +155,20 @@ describe("backfill and reconcile", () => {
     });
   });
 
+  test("while the queue is paused it is said what is waited for, once", async () => {
+    await run(["queue", "pause", "--queue", "sweeps"]);
+    const command = startCommand(["reconcile", "--dry-run"], settings());
+    let said = "";
+    command.child.stderr?.on("data", (chunk) => {
+      said += chunk;
+    });
+    const warning = "WARNING: the queue sweeps is paused.";
+    await until("it is said", () => said.includes(warning));
+    await run(["queue", "resume", "--queue", "sweeps"]);
+    expect(await command.ended).toMatchObject({ status: 0, stdout: expect.stringContaining("None of") });
+    expect(said.split(warning)).toHaveLength(2);
+  });
+
   test("without a worker it is said that nobody would do it", async () => {
     const other = await startRedis();
     const { status, stderr } = await run(["reconcile"], { REDIS_URL: other.url });

@@ -70,6 +70,25 @@ describe("destinations", () => {
     expect(await keysLike(redis, `*${id}*`)).toEqual([]);
   });
 
+  test("show all dead letters, also more than the API lists at once", async () => {
+    const [{ id }] = [await json("destinations", "add", "http://10.1.2.4/hook")];
+    const queue = `{calendly:0}:push-${id}`;
+    const letters = Array.from({ length: 1_100 }, (_, index) => {
+      const push = { destinationId: id, shard: 0, streamId: `${index}-0`, type: "booking.confirmed", subject: "a" };
+      return { ...push, id: `a.${index}` };
+    });
+    const step = redis.multi();
+    for (const push of letters) {
+      const job = { name: push.type, data: JSON.stringify(push), opts: "{}", timestamp: Date.now(), atm: 25 };
+      step.hset(`${queue}:${push.id}`, { ...job, failedReason: "answered 500", finishedOn: Date.now() });
+      step.zadd(`${queue}:failed`, Date.now(), push.id);
+    }
+    await step.exec();
+    expect(await json("destinations", "dead-letters", id)).toHaveLength(letters.length);
+    expect((await calendly("destinations", "drop", id, "--all")).stdout).toContain("1100 are dropped.");
+    await calendly("destinations", "remove", id);
+  });
+
   test.each([
     [["add", "http://127.0.0.1/"], /not a public address.*CALENDLY_DESTINATION_ALLOW=127\.0\.0\.1\/32/],
     [["add", "http://localhost/"], /localhost, which leads to .*CALENDLY_DESTINATION_ALLOW=localhost/],

@@ -133,7 +133,7 @@ describe("where Calendly repeats deliveries with the signature's time of the fir
     "all facts arrive once and the subscription lives on, under %s",
     async (late) => {
       const days = await begin(
-        { speed: 2_880 },
+        { speed: 4_320 },
         {
           CALENDLY_WEBHOOK_LATE_DELIVERIES: late,
           CALENDLY_WEBHOOK_REPLAY_PROTECTION_WINDOW: "1",
@@ -150,8 +150,8 @@ async function throughOutages(days: Days, late: "refuse" | "defer"): Promise<voi
   const { simulator, subscription, outcomes, book, nextStart, notices, goDark, comeBack } = days;
   simulator.setFaults({ signatureTimeOnRetry: "frozen" });
   const begun = Date.now();
-  // Half a minute is Calendly's day here: the outages go on for longer than two of those.
-  while (Date.now() < begun + 64_000) {
+  // Twenty seconds are Calendly's day here: the outages go on for longer than two of those.
+  while (Date.now() < begun + 44_000) {
     await goDark();
     const booked = Array.from({ length: 8 }, book);
     for (const { id } of booked.slice(0, 2)) simulator.account.reschedule(id, nextStart());

@@ -282,11 +282,15 @@ test("nothing is erased without an address, and what is wrong is said", () => {
 
 test("a booking whose missing part is asked for in vain is listed", async () => {
   expect(run(["incomplete"])).toMatchObject({ status: 0, stdout: "No booking is incomplete.\n" });
-  await stack.redis.zadd("{calendly:0}:incomplete", String(Date.parse("2030-01-01T00:00:00Z")), "SOMEBODY");
-  const { stdout } = run(["incomplete", "--json"]);
-  expect(JSON.parse(stdout)).toEqual([
-    { id: "SOMEBODY", missing: "SOMEBODY", waiting: 0, since: "2030-01-01T00:00:00.000Z" },
-  ]);
+  const since = "2030-01-01T00:00:00.000Z";
+  await stack.redis.zadd("{calendly:0}:incomplete", String(Date.parse(since)), "SOMEBODY");
+  const rows = () => JSON.parse(run(["incomplete", "--json"]).stdout);
+  expect(rows()).toEqual([{ id: "SOMEBODY", missing: "SOMEBODY", waiting: 0, since }]);
+  const others = Array.from({ length: 1_100 }, (_, index) => `SOMEBODY-${index}`);
+  const scored = others.flatMap((id) => [String(Date.parse(since)), id]);
+  await stack.redis.zadd("{calendly:0}:incomplete", ...scored);
+  expect(rows()).toHaveLength(others.length + 1);
+  await stack.redis.zrem("{calendly:0}:incomplete", ...others);
   await until(
     "nothing is listed any more",
     async () => (await stack.redis.zrem("{calendly:0}:incomplete", "SOMEBODY")) === 1,

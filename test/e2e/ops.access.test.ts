@@ -210,6 +210,7 @@ describe("the queue dashboard", () => {
     ["PUT", "/deliveries/empty"],
     ["PUT", "/deliveries/clean/waiting"],
     ["PUT", "/deliveries/clean/failed"],
+    ["PUT", "/deliveries/clean/completed"],
     ["PUT", "/pause"],
     ["POST", "/deliveries/add"],
     ["PATCH", "/deliveries/some-job/update-data"],

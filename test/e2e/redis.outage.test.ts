@@ -289,10 +289,14 @@ describe("a Redis that would lose deliveries", () => {
   test("is told as fit and nothing else where its faults are waived, and as unfit once it takes no writes", async () => {
     const settings = ["--replicaof", "127.0.0.1", "1", "--replica-read-only", "no", "--appendonly", "no"];
     const replica = later(await startRedisNode({ settings }), (node) => node.stop());
-    const worker = own(startWorker(replica.url, { REDIS_ALLOW_UNSAFE: "replica, persistence" }));
+    const variables = { REDIS_ALLOW_UNSAFE: "replica, persistence", OPS_API_TOKEN: "ops-token-of-the-tests" };
+    const worker = own(startWorker(replica.url, variables));
     await worker.untilLogged("taking jobs");
     const { url } = await worker.untilLogged("listening");
     await untilTold(url, "fit 1");
+    const headers = { authorization: `Bearer ${variables.OPS_API_TOKEN}` };
+    const page = await (await fetch(`${url}/ops`, { headers })).text();
+    expect(page).toContain("<dd>replica (waived), keeps no file (waived), ");
     const redis = later(await connectRedis(replica.url), disconnect);
     await redis.config("SET", "replica-read-only", "yes");
     await untilTold(url, "fit 0");

@@ -126,7 +126,7 @@ function asking(fold: Fold) {
   return findMissingHalf({ client, bookings: storeAt(Date.now()), fold, now: Date.now });
 }
 
-const listed = async () => (await storeAt(Date.now()).incomplete(shards.first, 100)).map(({ id }) => id);
+const listed = async () => (await storeAt(Date.now()).incomplete(shards.first)).map(({ id }) => id);
 
 describe("what is missing", () => {
   test("is looked after when the job that asks for it was lost", async () => {

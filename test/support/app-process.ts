@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { atExit } from "./at-exit.ts";
 import { cleanEnvironment } from "./clean-environment.ts";
 import { until } from "./until.ts";
 
@@ -62,8 +63,8 @@ function observe(child: ChildProcess): AppProcess {
   // "close" comes when all that it has printed has been read, too.
   const exited = once(child, "close").then(([code, signal]) => ({ code, signal }));
   const end = () => child.kill("SIGKILL");
-  process.on("exit", end);
-  child.once("exit", () => process.off("exit", end));
+  atExit.add(end);
+  child.once("exit", () => atExit.remove(end));
   for (const stream of [child.stdout, child.stderr]) {
     if (stream === null) continue;
     createInterface({ input: stream }).on("line", (line) => {

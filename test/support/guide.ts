@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { delimiter, dirname } from "node:path";
 import type { Variables } from "./app-process.ts";
+import { atExit } from "./at-exit.ts";
 import { until } from "./until.ts";
 
 /** One command of a guide, and what the guide shows of its output; undefined where it shows nothing. */
@@ -76,7 +77,7 @@ export interface GuideCommand {
 export function runInBash(command: string, dir: string, env: Variables, input = ""): GuideCommand {
   const child: ChildProcess = spawn("bash", ["-c", `exec 2>&1\n${command}`], { cwd: dir, env, detached: true });
   const kill = () => child.pid !== undefined && signalGroup(child.pid, "SIGKILL");
-  process.on("exit", kill);
+  atExit.add(kill);
   child.stdin?.on("error", () => {});
   child.stdin?.end(input);
   let text = "";
@@ -97,7 +98,7 @@ export function runInBash(command: string, dir: string, env: Variables, input = 
       signalGroup(pid, "SIGINT");
       await code;
       await until("all of it has ended", () => !signalGroup(pid, 0), { deadlineMs: 20_000 });
-      process.off("exit", kill);
+      atExit.remove(kill);
     },
   };
 }

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { atExit } from "./at-exit.ts";
 import { freePort } from "./redis-server.ts";
 import { until } from "./until.ts";
 
@@ -51,7 +52,7 @@ export async function startPrometheus(options: {
   });
   failed.catch(() => {});
   const end = () => child.kill("SIGKILL");
-  process.on("exit", end);
+  atExit.add(end);
 
   async function ask<T>(path: string): Promise<T> {
     const response = await fetch(`http://127.0.0.1:${port}/api/v1/${path}`);
@@ -89,7 +90,7 @@ export async function startPrometheus(options: {
       return activeTargets.filter(({ health }) => health !== "up").map((one) => `${one.scrapeUrl}: ${one.lastError}`);
     },
     async stop() {
-      process.off("exit", end);
+      atExit.remove(end);
       child.kill("SIGTERM");
       await once(child, "exit");
       rmSync(dir, { recursive: true, force: true });

@@ -6,6 +6,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
+import { atExit } from "./at-exit.ts";
 import type { Certificate } from "./certificate.ts";
 import { until } from "./until.ts";
 
@@ -80,7 +81,7 @@ export async function startRedisNode(options: RedisOptions = {}): Promise<RedisS
 
   // Whatever way this process ends, the server does not outlive it.
   const end = () => server.endNow();
-  process.on("exit", end);
+  atExit.add(end);
   await server.start();
   await untilAnswering(port, isAnswering);
 
@@ -98,7 +99,7 @@ export async function startRedisNode(options: RedisOptions = {}): Promise<RedisS
     async stop() {
       await server.kill();
       server.endNow();
-      process.off("exit", end);
+      atExit.remove(end);
     },
   };
 }

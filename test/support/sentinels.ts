@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { disconnect } from "@calendly-worker/core/redis/connect";
+import { atExit } from "./at-exit.ts";
 import { connectRedis } from "./connect-redis.ts";
 import {
   administratorOf,
@@ -59,12 +60,12 @@ export async function startSentinels(
     for (const child of children) child.kill("SIGKILL");
     rmSync(dir, { recursive: true, force: true });
   };
-  process.on("exit", end);
+  atExit.add(end);
 
   async function stop(): Promise<void> {
     const ended = children.map((child) => (child.exitCode === null ? once(child, "exit") : undefined));
     end();
-    process.off("exit", end);
+    atExit.remove(end);
     await Promise.all(ended);
     await replica.stop();
   }

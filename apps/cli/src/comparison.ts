@@ -1,9 +1,10 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { DataOf } from "@calendly-worker/core/queues/contract";
-import type { sweeps } from "@calendly-worker/core/queues/contracts";
+import { sweeps } from "@calendly-worker/core/queues/contracts";
 import { liveInstances } from "@calendly-worker/core/store/instances";
 import type { SweepRun } from "@calendly-worker/core/store/sweep-runs";
 import type { Installation } from "./installation.ts";
+import { pausedWarning } from "./paused.ts";
 
 type Range = Extract<DataOf<typeof sweeps>, { kind: "range" }>;
 type History = Extract<DataOf<typeof sweeps>, { kind: "history" }>;
@@ -17,16 +18,31 @@ export async function requireWorker({ redis }: Installation): Promise<void> {
   }
 }
 
+/** Waits a while for the workers, and says it when somebody keeps them from the work: that may take for ever. */
+function waitForWorkers(installation: Installation, note: (line: string) => void): () => Promise<void> {
+  const { sweepJobs, shards } = installation;
+  let wasPaused = false;
+  return async () => {
+    await requireWorker(installation);
+    const isPaused = await sweepJobs.isPaused(shards.first);
+    if (isPaused && !wasPaused) note(`${pausedWarning(sweeps.name)} This waits for that.`);
+    wasPaused = isPaused;
+    await pause(LOOK_EVERY_MS);
+  };
+}
+
 /**
  * Has a worker compare a range of events with Calendly's API, or waits for the one of that name that is under way, and
- * gives its report. `onProgress` is told now and then how far it is.
+ * gives its report. `note` is told what it waits for, `onProgress` now and then how far it is.
  */
 export async function compareRange(
   installation: Installation,
   range: Range,
-  onProgress: (run: SweepRun) => void,
+  note: (line: string) => void,
+  onProgress: (run: SweepRun) => void = () => {},
 ): Promise<SweepRun> {
   const { runs, sweepJobs, shards } = installation;
+  const wait = waitForWorkers(installation, note);
   if ((await runs.report(range.name)) === undefined) await sweepJobs.ensure(shards.first, range, 0);
   let seen = -1;
   for (;;) {
@@ -37,13 +53,12 @@ export async function compareRange(
       seen = run.seen;
       onProgress(run);
     }
-    await requireWorker(installation);
     // Looked at before the report: a job ends after that is written.
     const isPending = await sweepJobs.isPending(shards.first, range);
     if (!isPending && (await runs.report(range.name)) === undefined) {
       throw new Error("the comparison was given up: the worker's log says why");
     }
-    await pause(LOOK_EVERY_MS);
+    await wait();
   }
 }
 
@@ -51,13 +66,15 @@ export async function compareRange(
  * Has a worker tell the history of all bookings, and waits until its job has ended. That may have been given up: what is
  * history still says how much of it was told.
  */
-export async function tellHistory(installation: Installation, history: History): Promise<void> {
+export async function tellHistory(
+  installation: Installation,
+  history: History,
+  note: (line: string) => void,
+): Promise<void> {
   const { sweepJobs, shards } = installation;
+  const wait = waitForWorkers(installation, note);
   await sweepJobs.ensure(shards.first, history, 0);
-  while (await sweepJobs.isPending(shards.first, history)) {
-    await requireWorker(installation);
-    await pause(LOOK_EVERY_MS);
-  }
+  while (await sweepJobs.isPending(shards.first, history)) await wait();
 }
 
 /** A run's counts in words, one line each. */

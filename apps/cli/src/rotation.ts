@@ -232,7 +232,7 @@ export async function rotate(
       isDryRun: false,
     } as const;
     telling.waiting("Comparing all bookings with Calendly's API …");
-    for (const line of reportLines(await compareRange(installation, range, () => {}))) telling.step(line);
+    for (const line of reportLines(await compareRange(installation, range, telling.waiting))) telling.step(line);
   }
 }
 

@@ -118,6 +118,7 @@ export function serveInternalServices(parts: {
   router.use(
     opsRoutes({
       ...seen,
+      allowed: parts.fleet.allowed,
       health: parts.health,
       flow: createFlow(probe, now),
       audit: createAudit(probe, now),

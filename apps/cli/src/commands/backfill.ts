@@ -42,7 +42,7 @@ export function backfillCommand({ open, input, say, note }: CommandPorts): Comma
         graceMs: 0,
         isDryRun: false,
       } as const;
-      const report = await compareRange(installation, range, ({ seen, read }) =>
+      const report = await compareRange(installation, range, note, ({ seen, read }) =>
         note(`${seen} events seen, ${read} read …`),
       );
       const found = await findHistory(installation);
@@ -55,7 +55,7 @@ export function backfillCommand({ open, input, say, note }: CommandPorts): Comma
       note(`About to publish ${inWords(history)} of history, each marked \`historical\`.`);
       const agreed = history.outcomes === 0 || yes === true || (await isAgreed(input));
       if (agreed && history.outcomes > 0) {
-        await tellHistory(installation, { kind: "history", name: `backfill-${randomUUID()}` });
+        await tellHistory(installation, { kind: "history", name: `backfill-${randomUUID()}` }, note);
       }
       const now = await findHistory(installation);
       // What has become history meanwhile was not asked for.

@@ -149,7 +149,7 @@ function deadLettersCommand({ open, say }: CommandPorts): Command {
     .option("--json", "print JSON")
     .action(async (id: string, { json }: Json) => {
       const { destinations } = await open();
-      const letters = await there(id, destinations.deadLetters(id));
+      const letters = await there(id, destinations.deadLetters(id, Number.MAX_SAFE_INTEGER));
       if (json) return say(JSON.stringify(letters));
       if (letters.length === 0) return say("There is no dead letter.");
       for (const { id: outcome, reason, attempts, failedAt } of letters) {

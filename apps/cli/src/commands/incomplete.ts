@@ -12,8 +12,6 @@ interface Incomplete {
   readonly since: string;
 }
 
-const MOST = 1_000;
-
 export function incompleteCommand({ open, say }: CommandPorts): Command {
   return new Command("incomplete")
     .description("Lists the bookings of which a part is missing that Calendly's API was asked for in vain.")
@@ -31,7 +29,7 @@ export function incompleteCommand({ open, say }: CommandPorts): Command {
 async function list({ shards, bookings }: Installation): Promise<Incomplete[]> {
   const rows: Incomplete[] = [];
   for (const shard of shards.all) {
-    for (const { id, since } of await bookings.incomplete(shard, MOST)) {
+    for (const { id, since } of await bookings.incomplete(shard)) {
       const waiting = (await bookings.waitingFor(id)).length;
       const hole = holeOf((await bookings.load(id)).booking);
       rows.push({ id, missing: hole?.invitee.id ?? id, waiting, since: new Date(since).toISOString() });

@@ -10,6 +10,7 @@ import { Command, Option } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { tellMissing } from "../named.ts";
 import { wholeOf } from "../options.ts";
+import { pausedWarning } from "../paused.ts";
 
 interface Json {
   readonly json?: true;
@@ -26,8 +27,7 @@ export function queueCommand(ports: CommandPorts): Command {
     try {
       const result = await act(queues);
       for (const { queue, isPaused } of await queues.counts()) {
-        if (isPaused)
-          note(`WARNING: the queue ${queue} is paused. \`calendly queue resume --queue ${queue}\` lets it go on.`);
+        if (isPaused) note(pausedWarning(queue));
       }
       return result;
     } finally {

@@ -38,7 +38,7 @@ export function reconcileCommand({ open, say, note }: CommandPorts): Command {
         graceMs: installation.config.CALENDLY_RECONCILE_GRACE * 1_000,
         isDryRun: dryRun === true,
       } as const;
-      const report = await compareRange(installation, range, ({ seen, read, cursor }) =>
+      const report = await compareRange(installation, range, note, ({ seen, read, cursor }) =>
         note(`${seen} events seen, ${read} read, up to ${cursor?.start ?? "the beginning"} …`),
       );
       if (json) return say(JSON.stringify(report));

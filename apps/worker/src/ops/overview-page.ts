@@ -1,3 +1,4 @@
+import type { UnsafeRedis } from "@calendly-worker/core/redis/safety";
 import { flowChart } from "./flow-chart.ts";
 import { type Html, html } from "./html.ts";
 import type { Overview, ShownCredentials } from "./overview.ts";
@@ -173,10 +174,11 @@ function noticeList(notices: NonNullable<Overview["notices"]>): Html {
 
 function system({ redis, instances }: Overview): Html {
   if (redis === undefined) return html``;
-  const { usedBytes, maxBytes, isPrimary, isPersistent, clients } = redis;
+  const { usedBytes, maxBytes, isPrimary, isPersistent, clients, waived } = redis;
+  const fault = (name: UnsafeRedis, text: string) => (waived.includes(name) ? `${text} (waived)` : badge(text, false));
   const mega = (bytes: number) => `${Math.round(bytes / 1_048_576)} MiB`;
   return html`<dl>
-<dt>Redis</dt><dd>${isPrimary ? "primary" : badge("replica", false)}, ${isPersistent ? "keeps its file" : badge("keeps no file", false)}, ${clients} connections</dd>
+<dt>Redis</dt><dd>${isPrimary ? "primary" : fault("replica", "replica")}, ${isPersistent ? "keeps its file" : fault("persistence", "keeps no file")}, ${clients} connections</dd>
 <dt>Memory</dt><dd><label for="memory">${mega(usedBytes)} of ${mega(maxBytes)}</label> <meter id="memory" min="0" max="${maxBytes}" high="${Math.floor(maxBytes * 0.8)}" value="${usedBytes}">${mega(usedBytes)}</meter></dd>
 <dt>Processes</dt><dd>${instances?.ingest ?? "?"} ingest, ${instances?.worker ?? "?"} worker</dd>
 </dl>`;

@@ -5,6 +5,7 @@ import type { Redis } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { fieldsOf } from "@calendly-worker/core/redis/fields";
 import { incompleteKey, outcomeStreamKey, type Shards } from "@calendly-worker/core/redis/keys";
+import type { UnsafeRedis } from "@calendly-worker/core/redis/safety";
 import { type RedisVitals, readVitals } from "@calendly-worker/core/redis/vitals";
 import type { ApiBudget } from "@calendly-worker/core/store/api-budget";
 import type { Audit, AuditEntry } from "@calendly-worker/core/store/audit";
@@ -35,7 +36,7 @@ export interface Overview {
   readonly destinations: readonly ShownDestination[] | undefined;
   readonly notices: readonly KeptNotice[] | undefined;
   readonly actions: readonly AuditEntry[] | undefined;
-  readonly redis: RedisVitals | undefined;
+  readonly redis: (RedisVitals & { readonly waived: readonly UnsafeRedis[] }) | undefined;
   readonly instances: { readonly ingest: number; readonly worker: number } | undefined;
 }
 
@@ -82,11 +83,13 @@ export interface OverviewPorts {
   readonly destinations: Pick<DestinationStore, "all" | "state">;
   readonly pushQueues: Pick<PushQueues, "counts">;
   readonly audit: Audit;
+  /** Faults of Redis that are waived. */
+  readonly allowed: readonly UnsafeRedis[];
   readonly now: () => number;
 }
 
 export async function readOverview(ports: OverviewPorts): Promise<Overview> {
-  const { redis, shards, flow, audit, now } = ports;
+  const { redis, shards, flow, audit, allowed, now } = ports;
   const orAbsent = <T>(part: Promise<T>) => withinDeadline(DEADLINE_MS, part).catch(() => undefined);
   const health = await orAbsent(ports.health());
   const [minutes, queues, outcomes, counts, destinations, notices, actions, vitals, instances] = await Promise.all([
@@ -112,7 +115,7 @@ export async function readOverview(ports: OverviewPorts): Promise<Overview> {
     destinations,
     notices,
     actions,
-    redis: vitals,
+    redis: vitals && { ...vitals, waived: allowed },
     instances,
   };
 }

@@ -20,10 +20,11 @@ const SHOWN = new Set([
 ]);
 
 /**
- * What may be done where the dashboard is writable. Not what would lose a delivery at a click, and not the changing of a
- * job's data: it is shown redacted, and would be kept so.
+ * What may be done where the dashboard is writable. Not what would lose a delivery at a click, nor the cleaning away of
+ * what is done, with which goes what its repetitions are known by, and not the changing of a job's data: it is shown
+ * redacted, and would be kept so.
  */
-const ACTIONS = /^\/api\/queues\/[^/]+\/(pause|resume|promote|retry\/failed|clean\/completed|[^/]+\/(retry|promote))$/;
+const ACTIONS = /^\/api\/queues\/[^/]+\/(pause|resume|promote|retry\/failed|[^/]+\/(retry|promote))$/;
 
 /** Bull Board's page asks for a font of another site, which no page of ours does; in its place it gets what it lacks. */
 const FOREIGN_FONT = /<link href="https:\/\/fonts[^>]*>/;

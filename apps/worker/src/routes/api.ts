@@ -51,6 +51,7 @@ export interface ApiPorts {
 }
 
 const MOST_STREAMS = 200;
+const MOST_DEAD_LETTERS = 1_000;
 /** So many outcomes are looked at for one page, whatever the filters leave of them. */
 const EXAMINED = 2_000;
 /** While Redis is slow, fewer: who asks gets a cursor to go on with, before it is too late for any answer. */
@@ -245,7 +246,9 @@ function destinationHandlers({
     },
     rotateSecret: ({ params: { id }, body: { overlapSeconds } }) =>
       found(id, destinations.rotateSecret(id, overlapSeconds * 1_000)),
-    listDeadLetters: async ({ params: { id } }) => ({ deadLetters: await found(id, destinations.deadLetters(id)) }),
+    listDeadLetters: async ({ params: { id } }) => ({
+      deadLetters: await found(id, destinations.deadLetters(id, MOST_DEAD_LETTERS)),
+    }),
     redeliver: async ({ params: { id }, body }) => ({
       redelivered: await found(id, destinations.redeliver(id, body)),
       dryRun: body.dryRun,

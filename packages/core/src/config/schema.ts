@@ -357,8 +357,7 @@ export const variables = {
   OPS_DASHBOARD_WRITABLE: {
     ...flag,
     default: "false",
-    description:
-      "Let the queue dashboard retry and promote jobs, clean away completed ones, and pause and resume queues.",
+    description: "Let the queue dashboard retry and promote jobs, and pause and resume queues.",
   },
   METRICS_TOKEN: {
     ...secret,

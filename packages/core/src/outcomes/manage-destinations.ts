@@ -15,7 +15,8 @@ export interface DestinationManager {
   remove(id: string): Promise<boolean>;
   /** A new secret; deliveries are signed with the old one too for that time. */
   rotateSecret(id: string, overlapMs: number): Promise<(DestinationView & { readonly secret: string }) | undefined>;
-  deadLetters(id: string): Promise<PushDeadLetter[] | undefined>;
+  /** The newest first. */
+  deadLetters(id: string, most: number): Promise<PushDeadLetter[] | undefined>;
   /** Pushes dead letters again: those of the outcomes, or all. Gives the outcomes' ids. */
   redeliver(id: string, wanted: WantedLetters): Promise<string[] | undefined>;
   /** Forgets dead letters: those of the outcomes, or all. Gives the outcomes' ids. */
@@ -29,7 +30,6 @@ export interface WantedLetters {
 }
 
 const SECRET_BYTES = 32;
-const MOST_DEAD_LETTERS = 1_000;
 
 export function createDestinationManager(ports: {
   readonly destinations: DestinationStore;
@@ -122,9 +122,9 @@ export function createDestinationManager(ports: {
       });
       return rotated === undefined ? undefined : { ...(await viewOf(rotated)), secret };
     },
-    async deadLetters(id) {
+    async deadLetters(id, most) {
       if ((await destinations.find(id)) === undefined) return undefined;
-      return await queues.deadLetters(id, MOST_DEAD_LETTERS);
+      return await queues.deadLetters(id, most);
     },
     redeliver: (id, wanted) => withLetters(id, wanted, (job) => queues.redeliver(id, job)),
     drop: (id, wanted) => withLetters(id, wanted, (job) => queues.drop(id, job)),

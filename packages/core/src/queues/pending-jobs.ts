@@ -19,6 +19,8 @@ export interface PendingJobs<Contract extends QueueContract> {
   ): Promise<void>;
   /** Whether a job of that identity is waiting, delayed or running. */
   isPending(shard: Shard, data: DataOf<Contract>): Promise<boolean>;
+  /** Whether somebody has paused the shard's queue: its jobs wait until it goes on. */
+  isPaused(shard: Shard): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -54,6 +56,7 @@ export function createPendingJobs<Contract extends QueueContract>(ports: {
       const state = await queueOf(shard).getJobState(jobId(contract.identity(data)));
       return !["unknown", "completed", "failed"].includes(state);
     },
+    isPaused: (shard) => queueOf(shard).isPaused(),
     async close() {
       await Promise.all(queues.map((queue) => queue.close()));
     },

@@ -61,7 +61,7 @@ export interface BookingStore {
    */
   listIncomplete(id: string, how: { readonly isAnswered: boolean }): Promise<void>;
   /** What is listed so, and since when (ms), oldest first. */
-  incomplete(shard: Shard, limit: number): Promise<{ readonly id: string; readonly since: number }[]>;
+  incomplete(shard: Shard): Promise<{ readonly id: string; readonly since: number }[]>;
   /** The ids of all bookings of a shard. One that is written meanwhile may be left out or given twice. */
   ids(shard: Shard): AsyncGenerator<string>;
   /** Up to `limit` ids that are to be looked after by now. */
@@ -217,10 +217,10 @@ export function createBookingStore(ports: {
       await step.exec();
     },
 
-    async incomplete(shard, limit) {
+    async incomplete(shard) {
       const key = incompleteKey(shard);
-      const ids = await redis.zrange(key, 0, String(limit - 1));
-      const since = ids.length === 0 ? [] : await redis.zmscore(key, ...ids);
+      const ids = await redis.zrange(key, "0", "-1");
+      const since = ids.length === 0 ? [] : await redis.zmscore(key, ids);
       return ids.map((id, index) => ({ id, since: Number(since[index]) }));
     },
 
