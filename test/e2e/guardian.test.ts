@@ -297,9 +297,16 @@ test.concurrent(
   on(async ({ simulator, guard, problems }) => {
     simulator.setToken("cannot-write", { scopes: ["users:read", "webhooks:read"] });
     simulator.subscribe(`${URL_OF_OURS}?g=1`, SIGNING_KEY);
-    disable(simulator.subscribe(URL_OF_OURS, SIGNING_KEY));
-    await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true", CALENDLY_API_TOKEN: "cannot-write" });
+    const left = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+    left.retryStartedAt = "2026-11-23T10:00:00.000000Z";
+    disable(left);
+    const worker = await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true", CALENDLY_API_TOKEN: "cannot-write" });
     await until("it is told", async () => (await problems()) === "stray");
+    // Calendly repeats nothing for one that is disabled.
+    const { url } = await worker.untilLogged("listening");
+    const metrics = await scrape(url);
+    expect(metrics).toMatch(/^calendly_subscriptions\{state="disabled"\} 1$/m);
+    expect(metrics).not.toMatch(/^calendly_subscription_retry_start/m);
   }),
 );
 

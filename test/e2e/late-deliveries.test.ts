@@ -1,3 +1,4 @@
+import { createQueueOperations } from "@calendly-worker/core/queues/operations";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, heartbeatsKey } from "@calendly-worker/core/redis/keys";
 import { createLateMemory } from "@calendly-worker/core/store/late-deliveries";
@@ -61,9 +62,14 @@ function book(): Invitee {
   });
 }
 
+function happened(): Happening {
+  const last = simulator.account.history().at(-1);
+  if (last === undefined) throw new Error("nothing has happened");
+  return last;
+}
+
 /** Delivers what happened last, or something else, an hour after it was signed. */
-async function deliverLate(happening: Happening | undefined = simulator.account.history().at(-1)) {
-  if (happening === undefined) throw new Error("nothing has happened");
+async function deliverLate(happening = happened()) {
   const body = bodyOf(happening);
   const signedAt = Math.floor(Date.now() / 1_000) - LATE_S;
   return await deliver(ingest.webhookUrl, body, { signature: signatureHeader(body, SIGNING_KEY, signedAt) });
@@ -88,18 +94,41 @@ test("what comes late is asked for at Calendly, told once, and answered as a rep
 test("of what Calendly has erased nothing is told, and its retries end too", async () => {
   await startOne();
   const { id } = book();
-  const happening = simulator.account.history().at(-1);
+  const happening = happened();
   simulator.account.forget(id);
   await deliverLate(happening);
   await until("it counts as known", async () => (await deliverLate(happening)).status === 200);
   expect(await outcomes.all()).toEqual([]);
 });
 
+test("a cancellation of whom Calendly has erased is a job that was given up: nobody can say any more what it is about", async () => {
+  await startOne();
+  const { id } = book();
+  await deliver(ingest.webhookUrl, bodyOf(happened()));
+  await outcomes.untilThere([`${id}.confirmed`]);
+  simulator.account.cancel(id);
+  const canceled = happened();
+  simulator.account.forget(id);
+  await deliverLate(canceled);
+  await until("it counts as known", async () => (await deliverLate(canceled)).status === 200);
+  const queues = createQueueOperations({ redis, shards: createShards(1) });
+  const failed = await until("it is given up", async () => (await queues.failed())[0]);
+  await queues.close();
+  expect(failed).toMatchObject({ queue: "late-deliveries", identity: `invitee.canceled/${id}` });
+  expect(failed.reason).toContain("not canceled here");
+});
+
+test("what comes late is no history, however old it is", async () => {
+  await startOne({ CALENDLY_PUBLISH_FROM: new Date(Date.now() + 600_000).toISOString() });
+  const { id } = book();
+  await deliverLate();
+  await outcomes.untilThere([`${id}.confirmed`]);
+});
+
 test("a cancellation that the API does not know yet is asked for again", async () => {
   const running = await startOne();
   const invitee = book();
-  const created = simulator.account.history().at(-1);
-  if (created === undefined) throw new Error("nothing has happened");
+  const created = happened();
   const canceled = { ...created, event: "invitee.canceled", payload: { ...created.payload, status: "canceled" } };
   await deliverLate(canceled);
   await until("it has been asked for in vain", () =>

@@ -220,12 +220,16 @@ describe("a comparison", () => {
   );
 
   test.concurrent(
-    "tells Prometheus the ratio of what was missed",
+    "tells Prometheus the ratio of what was missed, until the band is not compared any more",
     on(async ({ server, simulator, startOne, compare, book }) => {
-      const worker = await startOne();
+      simulator.setFaults({ api: "down" });
+      const worker = await startOne({ CALENDLY_RECONCILE_NEAR_INTERVAL: "3600" });
       const { url } = await worker.untilLogged("listening");
       const metrics = async () => await scrape(url);
       expect(await metrics()).not.toMatch(/^calendly_reconciliation_events\{/m);
+      simulator.setFaults({ api: "well" });
+      const isTold = async () => /^calendly_reconciliation_events\{band="near"\} 0$/m.test(await metrics());
+      await until("the schedule's first one is over", isTold, { deadlineMs: 30_000 });
       const { id } = book(2);
       simulator.account.cancel(id);
       await compare("near");
@@ -240,6 +244,8 @@ describe("a comparison", () => {
       await server.thaw();
       await compare("near");
       expect(await metrics()).toMatch(/^calendly_reconciliation_events\{band="near"\} 2$/m);
+      const { url: other } = await (await startOne()).untilLogged("listening");
+      expect(await scrape(other)).not.toMatch(/^calendly_reconciliation_\w+\{band="near"/m);
     }),
   );
 
@@ -277,9 +283,11 @@ describe("a comparison", () => {
 
   test.concurrent.each([403, 404])(
     "passes over an event whose invitees are answered %i for, and says which",
-    on(async ({ outcomes, startOne, compare, book }, status) => {
-      const worker = await startOne();
+    on(async ({ redis, outcomes, startOne, compare, book }, status) => {
+      const worker = await startOne({ CALENDLY_RECONCILE_NEAR_INTERVAL: "3600" });
       const { url } = await worker.untilLogged("listening");
+      const foundNothing = async () => (await createSweepRuns(redis).report("near"))?.seen === 0;
+      await until("the schedule's first one is over", foundNothing, { deadlineMs: 20_000 });
       const [first, broken, last] = [book(2), book(3), book(4)];
       broken.event.inviteesStatus = status;
       expect(await compare("near")).toMatchObject({ seen: 3, read: 2, passedOver: 1, unreadable: 0 });

@@ -8,7 +8,8 @@ import { deliveries, sweeps } from "@calendly-worker/core/queues/contracts";
 import { createPendingJobs } from "@calendly-worker/core/queues/pending-jobs";
 import { createProducer } from "@calendly-worker/core/queues/producer";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards, type Shard } from "@calendly-worker/core/redis/keys";
+import { createShards, outcomeStreamKey, type Shard } from "@calendly-worker/core/redis/keys";
+import { PUSH_GROUP } from "@calendly-worker/core/store/forget-group";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
@@ -68,6 +69,8 @@ async function start(lifecycle: Lifecycle, variables: Variables = {}) {
     redis,
     triesOf,
     triesFor,
+    /** How many lines of the workers' logs say so. */
+    logged: (what: RegExp) => workers.flatMap(({ logs }) => logs).filter(({ msg }) => what.test(msg)).length,
     workerUrl: async () => String((await workers[0]?.untilLogged("listening"))?.["url"]),
     stopWorker: async () => await workers[0]?.end(),
     startWorkerAgain: async () => void workers.push(await startOne()),
@@ -110,6 +113,19 @@ async function someoneBookedInFirst(): Promise<{ readonly simulator: Simulator; 
     if (SHARDS.of(id) === FIRST && SHARDS.of(parseInviteeUri(uri).eventId) !== FIRST) return { simulator, id };
     await simulator.close();
   }
+}
+
+/** A destination: the ids of what it got, whatever it answers. */
+async function receive(lifecycle: Lifecycle, status: () => number) {
+  const got: string[] = [];
+  const receiver = createServer((req: IncomingMessage, res: ServerResponse) => {
+    got.push(String(req.headers["webhook-id"]));
+    req.resume();
+    res.writeHead(status()).end();
+  });
+  lifecycle.own("receiver", receiver.listen(0, "127.0.0.1"), (owned) => void owned.close());
+  await once(receiver, "listening");
+  return { got, port: (receiver.address() as AddressInfo).port };
 }
 
 /** As if the line between the two were down: each is well, and what the one is told does not reach the other. */
@@ -233,16 +249,8 @@ describe("in a cluster, where jobs write to primaries other than their own", () 
     within(async (lifecycle) => {
       const { cluster, workerUrl, taken } = await start(lifecycle);
       const [primary, replica] = [cluster.primaries[0], cluster.replicas[0]] as [RedisServer, RedisServer];
-      const got: string[] = [];
       let status = 500;
-      const receiver = createServer((req: IncomingMessage, res: ServerResponse) => {
-        got.push(String(req.headers["webhook-id"]));
-        req.resume();
-        res.writeHead(status).end();
-      });
-      lifecycle.own("receiver", receiver.listen(0, "127.0.0.1"), (owned) => void owned.close());
-      await once(receiver, "listening");
-      const { port } = receiver.address() as AddressInfo;
+      const { got, port } = await receive(lifecycle, () => status);
       const api = createApiClient(await workerUrl(), OPS);
       const added = await api("POST", "/api/destinations", { url: `http://127.0.0.1:${port}/hook` });
       expect(added.status).toBe(201);
@@ -256,6 +264,34 @@ describe("in a cluster, where jobs write to primaries other than their own", () 
       status = 204;
 
       await until("it is pushed", () => got.includes(`${person.id}.confirmed`), SLOW);
+    }),
+    300_000,
+  );
+
+  testServers(
+    "what is pushed while a replica is away is handed on once, however long that takes",
+    within(async (lifecycle) => {
+      const { cluster, redis, workerUrl, taken, logged } = await start(lifecycle);
+      const [primary, replica] = [cluster.primaries[0], cluster.replicas[0]] as [RedisServer, RedisServer];
+      const { got, port } = await receive(lifecycle, () => 204);
+      const api = createApiClient(await workerUrl(), OPS);
+      const added = await api("POST", "/api/destinations", { url: `http://127.0.0.1:${port}/hook` });
+      const queue = `${FIRST.tag}:push-${added.body.id}`;
+
+      await cutOff(replica, primary);
+      const person = someoneIn(THIRD);
+      expect(await taken(createdBody(person))).toBe(true);
+      const done = await until("it is pushed", async () => (await redis.zrange(`${queue}:completed`, 0, "0"))[0], SLOW);
+      // As it is after an hour.
+      await redis.multi().zrem(`${queue}:completed`, done).del(`${queue}:${done}`).exec();
+      const waits = () => logged(/^could not hand outcomes on|^replicas do not have the pushes/);
+      const before = waits();
+      await until("it was waited for again and again", () => waits() >= before + 3, SLOW);
+      await joinAgain(replica, primary);
+      const stream = outcomeStreamKey(THIRD);
+      const isHandedOn = async () => (await redis.xpending(stream, PUSH_GROUP))[0] === 0;
+      await until("it is handed on", isHandedOn, SLOW);
+      expect(got).toEqual([`${person.id}.confirmed`]);
     }),
     300_000,
   );

@@ -95,6 +95,40 @@ describe("what is kept of a booking", () => {
   });
 });
 
+describe("what waits for its booking", () => {
+  test("leaves it listed among those of which something is missing when it is taken up", async () => {
+    const { account } = stack.simulator;
+    const first = book("25");
+    const second = account.reschedule(first.id, "2030-03-26T15:00:00Z");
+    const third = account.reschedule(second.id, "2030-03-27T15:00:00Z");
+    stack.simulator.setFaults({ api: "down" });
+    await stack.deliver(second, "invitee.canceled");
+    await stack.deliver(first, "invitee.created");
+    await until("nothing waits", async () => (await stack.redis.exists(`{calendly:0}:waiting:${first.id}`)) === 0);
+    expect(await stack.redis.zscore("{calendly:0}:unfinished", first.id)).not.toBeNull();
+    stack.simulator.setFaults({ api: "well" });
+    await stack.deliver(third, "invitee.created");
+    await stack.outcomes.untilThere([`${third.id}.rescheduled`]);
+    expect(await stack.redis.zscore("{calendly:0}:unfinished", first.id)).toBeNull();
+  });
+
+  test("is what was delivered, whatever Calendly's API says of it meanwhile", async () => {
+    const bookings = storeAt(Date.now());
+    const delivered = {
+      identity: "invitee.created/SOMEBODY",
+      body: { from: "Calendly" },
+      receivedAt: new Date().toISOString(),
+      origin: "webhook",
+    } as const;
+    const asked = { ...delivered, body: { from: "its API" }, origin: "reconcile" } as const;
+    for (const delivery of [asked, delivered, asked]) {
+      await bookings.findOrWait("NOBODY", delivery, { canBeAsked: false });
+    }
+    expect(await bookings.waitingFor("NOBODY")).toEqual([delivered]);
+    await bookings.clearWaiting("NOBODY", delivered);
+  });
+});
+
 /** Who looks after what is missing, at a time to come. */
 function lookingAt(later: number) {
   const pending = { redis: stack.redis, shards, log: silent };

@@ -166,10 +166,11 @@ async function tellSubscription(tell: Tell, { subscriptions, guarded, beganAt }:
 
 async function tellComparisons(tell: Tell, { runs, beganAt, isCompared }: FleetPorts): Promise<void> {
   for (const band of BANDS) {
+    // One that was switched off must not seem to have stopped, nor what it found last be told for ever.
+    if (!isCompared(band)) continue;
     const run = await runs.report(band);
     const endedAt = run?.endedAt === undefined ? beganAt() : Date.parse(run.endedAt);
-    // One that was switched off must not seem to have stopped.
-    if (isCompared(band)) tell("reconciliationEnded", { band }, endedAt / 1_000);
+    tell("reconciliationEnded", { band }, endedAt / 1_000);
     if (run?.endedAt === undefined) continue;
     tell("reconciliationEvents", { band }, run.seen);
     tell("reconciliationFacts", { band }, run.facts);

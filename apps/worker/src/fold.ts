@@ -202,8 +202,8 @@ export function createFold(ports: {
       const step = mergeFact(booking, item.fact);
       if (step.kind === "malformed") malformed.push({ ...item, why: step.why });
       else {
-        const isDelivered = item.delivery !== undefined && item.delivery.origin !== "reconcile";
-        booking = isDelivered ? hear(step.booking, item.fact, publishFrom()) : step.booking;
+        const heard = factDelivered(item);
+        booking = heard === undefined ? step.booking : hear(step.booking, item.fact, heard, publishFrom());
       }
       const named = step.kind === "malformed" ? [] : idsNamedBy(item.fact);
       await indexAll(named);
@@ -276,6 +276,11 @@ export function createFold(ports: {
 }
 
 const endedIn = ({ shard, marked }: FoldContext) => (marked === undefined ? [shard] : [shard, marked]);
+
+/** Identity of the fact that Calendly has told by itself; undefined where it has only been asked. */
+function factDelivered({ fact, delivery }: Pending): string | undefined {
+  return delivery?.origin === "reconcile" ? delivery.deliveredLate : delivery && fact.identity;
+}
 
 /** Ids that belong to the same booking as the fact: whoever waits for one of them can be taken up. */
 function idsNamedBy(fact: BookingFact): string[] {

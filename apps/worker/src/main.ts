@@ -366,7 +366,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const tests = createTestDeliveries(redis);
   const foldAll = foldDelivery({ shards, replicatedElsewhere, fold, quarantine, tests, referenceField, now });
   const late = createLateMemory({ redis, shards, memoryMs: config.CALENDLY_DEDUPLICATION_TTL * 1_000, now });
-  const askLate = askForLate({ client, late, fold, now });
+  const askLate = askForLate({ client, late, bookings, fold, now });
   const perMinute = config.CALENDLY_LATE_FETCHES;
   await begin();
   // Other tokens than at the last check: whether Calendly takes them is not to be found out by the first who needs one,

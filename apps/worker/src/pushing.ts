@@ -1,11 +1,13 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { createOutcomeConsumer, GroupForgottenError } from "@calendly-worker/core/outcomes";
 import { matches, type OutcomeFilter } from "@calendly-worker/core/outcomes/outcome-filter";
 import { type Consumer, createConsumer, type JobHandler } from "@calendly-worker/core/queues/consumer";
 import { pushesTo } from "@calendly-worker/core/queues/contracts";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
+import { RedisUnavailableError } from "@calendly-worker/core/redis/deadline";
 import { COMMON, type Shards } from "@calendly-worker/core/redis/keys";
-import type { ReplicatedElsewhere } from "@calendly-worker/core/redis/replication";
+import { PrimaryChangedError, type ReplicatedElsewhere } from "@calendly-worker/core/redis/replication";
 import type { Destination, DestinationStore } from "@calendly-worker/core/store/destinations";
 import { PUSH_GROUP } from "@calendly-worker/core/store/forget-group";
 import type { Logger } from "@calendly-worker/core/telemetry/logger";
@@ -21,6 +23,7 @@ const LOOK_EVERY_MS = 1_000;
 /** More than any queue does: BullMQ looks whether a queue is held only where it has a limit. */
 const NO_LIMIT = 10_000_000;
 const DAY_MS = 86_400_000;
+const WAIT_AGAIN_MS = 1_000;
 
 export function startPushing(ports: {
   readonly redis: Redis;
@@ -50,7 +53,7 @@ export function startPushing(ports: {
     name: ports.instance,
     maxAttempts: Number.MAX_SAFE_INTEGER,
     whenExpired: "continue",
-    async onOutcome(event, { shard, streamId }) {
+    async onOutcome(event, { shard, streamId, signal }) {
       const untilReplicated = replicatedElsewhere();
       const publishedAt = Number(streamId.split("-")[0]);
       const wanting = (await destinations.all()).filter(
@@ -66,11 +69,29 @@ export function startPushing(ports: {
           await queues.add(push);
         }),
       );
+      if (wanting.length === 0) return;
       // Its acknowledgement lies with its stream.
-      if (wanting.length > 0) await untilReplicated([shards.first, COMMON], [shards.all[shard] ?? shards.first]);
+      const acknowledgedIn = [shards.all[shard] ?? shards.first];
+      await untilDone(() => untilReplicated([shards.first, COMMON], acknowledgedIn), signal);
     },
     onError: (err) => log.warn({ err }, "could not hand outcomes on to destinations, trying again"),
   });
+  /**
+   * Waits again for as long as replicas are away. To begin anew would push again what has been pushed: of that a queue
+   * knows for an hour alone.
+   */
+  async function untilDone(wait: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        return await wait();
+      } catch (err) {
+        if (!(err instanceof RedisUnavailableError) || err instanceof PrimaryChangedError) throw err;
+        log.warn({ err }, "replicas do not have the pushes yet, waiting");
+        await pause(WAIT_AGAIN_MS, undefined, { signal });
+      }
+    }
+  }
+
   const handing = outcomes.run().catch((err: unknown) => {
     log.error({ err }, "outcomes are not handed on to destinations any more");
     // A worker that is started anew makes the group again, and pushes what is kept once more: rather twice than never.

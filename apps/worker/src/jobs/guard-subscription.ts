@@ -208,11 +208,12 @@ export function guardSubscription(ports: {
     const checkedAt = new Date(now()).toISOString();
     return {
       checkedAt,
-      subscriptions: own.map(({ uri, state, callback_url: callbackUrl, retry_started_at }) => ({
-        uri,
-        state,
-        callbackUrl,
-        retryStartedAt: retry_started_at ?? null,
+      subscriptions: own.map((subscription) => ({
+        uri: subscription.uri,
+        state: subscription.state,
+        callbackUrl: subscription.callback_url,
+        // Calendly repeats nothing for one that is disabled, whatever it says of its repeating.
+        retryStartedAt: (isActive(subscription) ? subscription.retry_started_at : undefined) ?? null,
       })),
       problems,
       darkSince: own.some(isActive) ? null : (before?.darkSince ?? checkedAt),

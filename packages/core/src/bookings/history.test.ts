@@ -54,7 +54,7 @@ function fact({ id, made, canceled, old, next }: Shape): InviteeFact {
 function fold(booking: Booking, told: InviteeFact, isDelivered = false) {
   const merge = mergeFact(booking, told);
   if (merge.kind === "malformed") throw new Error(merge.why);
-  return publish(isDelivered ? hear(merge.booking, told, BEGAN) : merge.booking, TELLING);
+  return publish(isDelivered ? hear(merge.booking, told, told.identity, BEGAN) : merge.booking, TELLING);
 }
 
 const ids = (outcomes: readonly Outcome[]) => outcomes.map(({ id }) => id);

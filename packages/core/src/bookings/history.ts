@@ -6,11 +6,14 @@ import type { RegisterStep } from "./registers.ts";
 // History: what happened at Calendly before the installation began. It is known, so that what follows fits in, but told
 // to nobody: nobody's old customers are to be welcomed again. What Calendly delivers is no history, however old.
 
-/** Remembers that Calendly has delivered a fact, where its outcome would be history otherwise. `publishFrom` in ms. */
-export function hear(booking: Booking, fact: BookingFact, publishFrom: number): Booking {
+/**
+ * Remembers that Calendly has delivered a fact, where its outcome would be history otherwise. `identity` is that of what
+ * was delivered, where that came late and `fact` is what its API said then. `publishFrom` in ms.
+ */
+export function hear(booking: Booking, fact: BookingFact, identity: string, publishFrom: number): Booking {
   if (fact.kind !== "invitee" || Date.parse(fact.invitee.fields.createdAt) >= publishFrom) return booking;
-  if (booking.heard.includes(fact.identity)) return booking;
-  return { ...booking, heard: [...booking.heard, fact.identity].toSorted() };
+  if (booking.heard.includes(identity)) return booking;
+  return { ...booking, heard: [...booking.heard, identity].toSorted() };
 }
 
 /** Whether an outcome is to be told. */

@@ -56,6 +56,8 @@ export const deliveries = defineQueue({
     origin: z.enum(ORIGINS),
     /** Of what is replayed: its id in quarantine, which it leaves when it is taken up. */
     quarantined: z.string().optional(),
+    /** Of what Calendly's API said: the fact that was delivered, but late, and is why it was asked. */
+    deliveredLate: z.string().optional(),
   }),
   identity: (job) => job.identity,
   ...DELIVERED,

@@ -1,6 +1,6 @@
 /** Redis did not take a command in time. Whether the command will still land is unknown. */
 export class RedisUnavailableError extends Error {
-  override readonly name = "RedisUnavailableError";
+  override readonly name: string = "RedisUnavailableError";
   readonly code = "redis_unavailable";
 }
 

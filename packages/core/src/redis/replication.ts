@@ -12,9 +12,15 @@ export type Replicated = <T>(shard: Shard, write: () => Promise<T>) => Promise<T
 /**
  * To be called before a piece of work. What it gives is called with the places that were written to, and with those where
  * something is then let go of that this was made from: resolves when the replicas that were asked for have what was
- * written; rejects as above. Where both lie on one primary nothing is waited for: who has the later has the earlier, too.
+ * written; rejects as above, with a PrimaryChangedError where it is of no use to call it again. Where both lie on one
+ * primary nothing is waited for: who has the later has the earlier, too.
  */
 export type ReplicatedElsewhere = () => (written: Iterable<Place>, lettingGoIn: readonly Place[]) => Promise<void>;
+
+/** What was written may be lost, and no waiting shows it: it is to be written again. */
+export class PrimaryChangedError extends RedisUnavailableError {
+  override readonly name = "PrimaryChangedError";
+}
 
 interface Ports {
   /** The connection that writes. */
@@ -58,8 +64,9 @@ export function createReplicationElsewhere(
     return async (written, lettingGoIn) => {
       const elsewhere = [...written].filter((place) => !lettingGoIn.every((other) => isOnOne(place, other)));
       // One wait that is under way, one of its own, and room.
-      await withinDeadline(3 * timeoutMs, Promise.all(elsewhere.map(wait)));
-      for (const place of [...written, ...lettingGoIn]) assertSame(before.get(place), leadOf(place));
+      await withinDeadline(3 * timeoutMs, Promise.all(elsewhere.map(wait))).finally(() => {
+        for (const place of [...written, ...lettingGoIn]) assertSame(before.get(place), leadOf(place));
+      });
     };
   };
 }
@@ -89,7 +96,7 @@ function createLeads(redis: Redis): (place: Place) => Lead | undefined {
  */
 function assertSame(before: Lead | undefined, after: Lead | undefined): void {
   if (after !== undefined && after.primary === before?.primary && after.losses === before.losses) return;
-  throw new RedisUnavailableError("the connection was lost before the replicas were known to have it");
+  throw new PrimaryChangedError("the connection was lost before the replicas were known to have it");
 }
 
 /**

@@ -86,7 +86,7 @@ const commitBooking = defineScript({
 const findBookingOrWait = defineScript({
   name: "find-booking-or-wait",
   keys: ["index", "waiting", "unfinished"],
-  args: ["id", "identity", "delivery", "expires_at", "look_at"],
+  args: ["id", "identity", "delivery", "expires_at", "is_delivered", "look_at"],
   reply: (raw) => (typeof raw === "string" ? raw : undefined),
 });
 
@@ -99,7 +99,7 @@ const writeIndex = defineScript({
 
 const clearWaiting = defineScript({
   name: "clear-waiting",
-  keys: ["waiting", "unfinished", "incomplete"],
+  keys: ["waiting", "unfinished", "incomplete", "booking"],
   args: ["id", "identity"],
   reply: (raw) => raw as number,
 });
@@ -170,6 +170,7 @@ export function createBookingStore(ports: {
           identity: delivery.identity,
           delivery: JSON.stringify({ ...delivery, body: JSON.stringify(delivery.body) }),
           expires_at: keptUntil(from + retentionDays * DAY_MS),
+          is_delivered: isDelivered(delivery) ? 1 : 0,
           look_at: canBeAsked ? lookAt() : "",
         },
       );
@@ -194,6 +195,7 @@ export function createBookingStore(ports: {
         waiting: waitingKey(shard, id),
         unfinished: unfinishedKey(shard),
         incomplete: incompleteKey(shard),
+        booking: bookingKey(shard, id),
       };
       await clearWaiting(redis, keys, { id, identity });
     },
@@ -241,6 +243,9 @@ export function createBookingStore(ports: {
 export function streamEntries(outcomes: readonly Outcome[]): string[] {
   return outcomes.map(toStreamEntry).flatMap(({ id, type, subject, event }) => [id, type, subject, event]);
 }
+
+/** Whether Calendly has told of it by itself, and not only when it was asked. */
+const isDelivered = ({ origin, deliveredLate }: Delivery) => origin !== "reconcile" || deliveredLate !== undefined;
 
 function parseDelivery(json: string): Delivery {
   return deliveries.data.parse(JSON.parse(json));
