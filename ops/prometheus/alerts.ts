@@ -65,6 +65,13 @@ function burns(factor: number, long: number, short: number): string {
   return `${over(long)} and ${over(short)}`;
 }
 
+/**
+ * Who lives is read from Redis. Where Redis is away that is absent, and where it takes no writes nobody is on the list, not even a
+ * worker that is scraped, which its own gauge shows: that is no death, and CalendlyRedisUnsafe tells of it.
+ */
+const REDIS_HIDES_THEM =
+  'min(calendly_redis_fit) == 0 and max(calendly_api_circuit_open) >= 0 unless max(calendly_instances{kind="worker"}) > 0';
+
 export const ALERTS: readonly Alert[] = [
   // People are woken.
   {
@@ -74,7 +81,7 @@ export const ALERTS: readonly Alert[] = [
       "Without an ingest deliveries are refused, without a worker nothing becomes of them, and without metrics nobody knows.",
     summary: "No ingest or no worker is alive, or none tells its metrics",
     expr: () =>
-      'absent(calendly_instances{kind="worker"}) or absent(calendly_instances{kind="ingest"}) or max by (kind) (calendly_instances) == 0',
+      `(absent(calendly_instances{kind="worker"}) or absent(calendly_instances{kind="ingest"}) or max by (kind) (calendly_instances) == 0) unless on () (${REDIS_HIDES_THEM})`,
     forSeconds: 5 * MINUTE,
   },
   {

@@ -239,7 +239,10 @@ describe("a comparison", () => {
       await server.freeze();
       const away = await metrics();
       expect(away).not.toMatch(/^calendly_reconciliation_events\{/m);
+      // By these it is known that the worker lives although nobody can say so.
+      expect(away).not.toMatch(/^calendly_instances\{/m);
       expect(away).toMatch(/^calendly_redis_fit 0$/m);
+      expect(away).toMatch(/^calendly_api_circuit_open 0$/m);
       expect(away).toMatch(/^calendly_fleet_read_errors_total [1-9]/m);
       await server.thaw();
       await compare("near");

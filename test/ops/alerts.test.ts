@@ -90,6 +90,57 @@ describeWith("prometheus", "the alert rules", () => {
     });
   });
 
+  // As ingests and workers tell it; who lives is told by workers, who read it from Redis.
+  const ingest = (fit: string) => ({ 'calendly_redis_fit{job="ingest"}': fit });
+  const worker = (fit: string) => ({ 'calendly_redis_fit{job="worker"}': fit, calendly_api_circuit_open: "0x60" });
+  const living = (ingests: string, workers: string) => ({
+    'calendly_instances{kind="ingest"}': ingests,
+    'calendly_instances{kind="worker"}': workers,
+  });
+  const WELL = "1x60";
+  const AT_FIRST = "1x5 0x60";
+  const GONE = "1x5 stale";
+  const BOTH = [{ kind: "worker" }, { kind: "ingest" }];
+
+  test.each<readonly [string, Series, { readonly absent: readonly object[]; readonly isUnsafe: boolean }]>([
+    ["all is well", { ...ingest(WELL), ...worker(WELL), ...living(WELL, WELL) }, { absent: [], isUnsafe: false }],
+    [
+      "Redis is away",
+      { ...ingest(AT_FIRST), ...worker(AT_FIRST), ...living(GONE, GONE) },
+      { absent: [], isUnsafe: true },
+    ],
+    [
+      "Redis takes no writes, so that nobody can say that it lives",
+      { ...ingest(AT_FIRST), ...worker(AT_FIRST), ...living(AT_FIRST, AT_FIRST) },
+      { absent: [], isUnsafe: true },
+    ],
+    [
+      "the workers alone do not reach Redis",
+      { ...ingest(WELL), ...worker(AT_FIRST), ...living(GONE, GONE) },
+      { absent: [], isUnsafe: true },
+    ],
+    ["nothing is scraped", {}, { absent: BOTH, isUnsafe: false }],
+    ["there is no worker", ingest(WELL), { absent: BOTH, isUnsafe: false }],
+    ["there is no worker, and Redis is away", ingest(AT_FIRST), { absent: BOTH, isUnsafe: true }],
+    [
+      "there is no ingest",
+      { ...worker(WELL), ...living(AT_FIRST, WELL) },
+      { absent: [{ kind: "ingest" }], isUnsafe: false },
+    ],
+    [
+      "there is no ingest, and Redis is nearly full",
+      { ...worker(AT_FIRST), ...living(AT_FIRST, WELL) },
+      { absent: [{ kind: "ingest" }], isUnsafe: true },
+    ],
+  ])("who is told to be absent where %s", (_, series, { absent, isUnsafe }) => {
+    const alert_rule_test = ALERTS.map(({ name }) => {
+      if (name === "CalendlyWorkerAbsent") return expectation(name, 20, absent);
+      return expectation(name, 20, name === "CalendlyRedisUnsafe" && isUnsafe ? [{}] : []);
+    });
+    const tests = [{ interval: "1m", input_series: seriesOf({ other: WELL, ...series }), alert_rule_test }];
+    expect(promtoolTests(tests)).toEqual({ status: 0, output: expect.stringContaining("SUCCESS") });
+  });
+
   test("at most eight wake people", () => {
     expect(ALERTS.filter(({ severity }) => severity === "page").length).toBeLessThanOrEqual(8);
   });
