@@ -353,7 +353,8 @@ export const ALERTS: readonly Alert[] = [
   {
     name: "CalendlyDestinationFailing",
     severity: "ticket",
-    because: "It is another service's; its outcomes wait for three days.",
+    because:
+      "It is another service's; each outcome is tried for about three days and is then a dead letter, kept for 30.",
     summary: "Pushing outcomes to a destination has failed for a quarter of an hour",
     expr: ({ seconds }) =>
       `time() - max by (destination) (calendly_destination_failing_since_timestamp_seconds) > ${seconds(15 * MINUTE)}`,

@@ -162,7 +162,7 @@ export function allQueues(shards: Shards): { readonly contract: QueueContract; r
 
 /**
  * Outcomes on their way to a destination, one queue each, so that none waits for another. A job says which outcome; what
- * it carries is read when it is pushed. It is tried for about three days.
+ * it carries is read when it is pushed. It is tried for about three days, longer where many wait, and is then a dead letter.
  */
 export const pushesTo = (destinationId: string) =>
   defineQueue({
