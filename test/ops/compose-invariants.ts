@@ -181,6 +181,19 @@ export const INVARIANTS: Readonly<Record<string, (compose: Compose, dockerfile: 
         .map((fault) => `${name} ${fault}`);
     }),
 
+  "Grafana has the password of .env, also after its change": (compose) =>
+    Object.entries(compose.services)
+      .filter(([, { image }]) => image.startsWith("grafana/grafana:"))
+      .flatMap(([name, service]) => {
+        // It takes the password only when it makes its database, which must not outlive the container.
+        const keeps = (service.volumes ?? []).some((one: string) => one.split(":")[1] === "/var/lib/grafana");
+        const isTold = environmentOf(service)["GF_SECURITY_ADMIN_PASSWORD"] === `\${OPS_API_TOKEN:-}`;
+        return [
+          ...(keeps ? [`${name} keeps the password of its first start`] : []),
+          ...(isTold ? [] : [`${name} has another password`]),
+        ];
+      }),
+
   "only the ingest and the proxy are open to the world": (compose) =>
     Object.entries(compose.services).flatMap(([name, { ports = [] }]) =>
       ports

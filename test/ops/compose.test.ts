@@ -85,6 +85,11 @@ const MUTANTS: readonly (readonly [string, (services: Compose["services"]) => un
   ["Redis evicts", (all) => Object.assign(all["redis"].command, { 6: "allkeys-lru" }), "redis evicts"],
   ["Redis has no volume", (all) => delete all["redis"].volumes, "redis has no volume"],
   [
+    "Grafana has a volume",
+    (all) => all["grafana"].volumes.push("grafana-data:/var/lib/grafana"),
+    "grafana keeps the password of its first start",
+  ],
+  [
     "the worker is open to the world",
     (all) => Object.assign(all["worker"], { ports: ["3001:3001"] }),
     "worker is open to the world",
