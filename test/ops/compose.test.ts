@@ -23,6 +23,32 @@ describe("docker-compose.yml and the Dockerfile", () => {
   });
 });
 
+describe("the page on compose", () => {
+  const readme = readFileSync(new URL("../../ops/compose/README.md", import.meta.url), "utf8");
+  const [, replacing = "", goingBack = ""] =
+    /## Replace one.*?```sh(.*?)```.*?## Go back.*?```sh(.*?)```/s.exec(readme) ?? [];
+
+  /** The services that such commands of compose name, in the order of the page. */
+  const namedIn = (text: string, command: string) =>
+    [...text.matchAll(new RegExp(`docker compose ${command}((?: [a-z0-9-]+)+)`, "g"))].flatMap(([, names = ""]) =>
+      names.trim().split(" "),
+    );
+  const UP = "up --detach --no-deps --wait";
+
+  test("names services that there are", () => {
+    const named = [UP, "build", "logs"].flatMap((command) => namedIn(readme, command));
+    expect(named.length).toBeGreaterThan(12);
+    const { services } = readCompose();
+    expect(named.filter((name) => !(name in services))).toEqual([]);
+  });
+
+  test("replaces workers first, goes back with ingests first, and with a command line of the same version", () => {
+    expect(namedIn(replacing, UP)).toEqual(["worker", "ingest", "ingest-2"]);
+    expect(namedIn(goingBack, UP)).toEqual(["ingest", "ingest-2", "worker"]);
+    for (const text of [replacing, goingBack]) expect(namedIn(text, "build")).toEqual(["ingest", "worker", "cli"]);
+  });
+});
+
 /** As compose reads a variable. */
 const fromEnvironment = (name: string, fallback = "") => `\${${name}:-${fallback}}`;
 
