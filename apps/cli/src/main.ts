@@ -4,6 +4,7 @@ import { RefusalError } from "@calendly-worker/core/config/refusal";
 import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { requireNode } from "@calendly-worker/core/lifecycle/node-version";
 import { EXIT } from "@calendly-worker/core/lifecycle/run-app";
+import { findWriteRefusal } from "@calendly-worker/core/redis/write-refusal";
 import { createLogger } from "@calendly-worker/core/telemetry/logger";
 import { Command } from "commander";
 import { backfillCommand } from "./commands/backfill.ts";
@@ -58,12 +59,20 @@ function explain(command: Command): void {
   for (const sub of command.commands) explain(sub);
 }
 
+/** In plain words; what Redis refuses says little to whoever only ran a command. */
+function lastLineOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const refusal = findWriteRefusal(error);
+  if (refusal === undefined) return message;
+  return `Redis takes no writes: ${refusal.why} (${message.replace(/\.$/, "")}). ${refusal.remedy}`;
+}
+
 explain(program);
 try {
   requireNode();
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`${lastLineOf(error)}\n`);
   process.exitCode = error instanceof RefusalError ? EXIT.refused : EXIT.failed;
 } finally {
   await lifecycle.close("done");

@@ -1,5 +1,6 @@
 import { type Config, ConfigError } from "@calendly-worker/core/config/load";
 import { RefusalError } from "@calendly-worker/core/config/refusal";
+import { findWriteRefusal } from "@calendly-worker/core/redis/write-refusal";
 import type { CommandPorts, Installation } from "../installation.ts";
 import { type Finding, fault, ok, PATIENCE_MS, type Within } from "./finding.ts";
 import { lookAtCalendly, lookAtCalendlysClock } from "./look-at-calendly.ts";
@@ -55,13 +56,17 @@ function createWithin(): Within {
       );
       timer = setTimeout(() => resolve(unanswered), Math.max(0, end - performance.now()));
     });
-    const failed = (error: unknown) => say(error instanceof Error ? error.message : String(error), "See the message.");
+    const failed = (error: unknown) =>
+      say(
+        error instanceof Error ? error.message : String(error),
+        findWriteRefusal(error)?.remedy ?? "See the message.",
+      );
     return await Promise.race([looking.catch(failed), late]).finally(() => clearTimeout(timer));
   };
 }
 
 function unreachable(error: unknown): Finding {
   const message = error instanceof Error ? error.message : String(error);
-  const advice = error instanceof RefusalError ? "See the message." : "Start Redis, or correct REDIS_URL.";
-  return fault("redis", message, advice);
+  const otherwise = error instanceof RefusalError ? "See the message." : "Start Redis, or correct REDIS_URL.";
+  return fault("redis", message, findWriteRefusal(error)?.remedy ?? otherwise);
 }

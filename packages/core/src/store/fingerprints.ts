@@ -22,8 +22,11 @@ export function createFingerprints(redis: Redis): Fingerprints {
   return {
     of: (secret) => createHmac("sha256", key).update(secret).digest("hex").slice(0, 16),
     async agree() {
-      await redis.hsetnx(deploymentKey, "fingerprint_key", key);
-      key = (await redis.hget(deploymentKey, "fingerprint_key")) ?? key;
+      const standing = () => redis.hget(deploymentKey, "fingerprint_key");
+      const known = await standing();
+      // Written only where nothing stands: what only reads must work too where Redis takes no writes.
+      if (known === null) await redis.hsetnx(deploymentKey, "fingerprint_key", key);
+      key = known ?? (await standing()) ?? key;
     },
   };
 }
