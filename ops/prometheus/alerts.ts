@@ -1,6 +1,8 @@
 // What somebody is told, and why. `rules.yml` is made from here by `pnpm generate`, and `docs/operations.md` has an entry for
 // each alert. Times are in seconds and go through `Times`, so that a test can have a day pass in minutes.
 
+import { STUCK_AFTER_MS, UNWORKED_AFTER_MS } from "@calendly-worker/core/queues/overdue";
+
 /** A time as it stands in an expression: as a duration, or as a number of seconds. All are scaled alike. */
 export interface Times {
   /** `[5m]`, `for: 5m`. */
@@ -100,7 +102,7 @@ export const ALERTS: readonly Alert[] = [
     because: "Deliveries are acknowledged and nothing becomes of them until somebody works on the queue.",
     summary: "No heartbeat has gone through a queue for five minutes",
     expr: ({ seconds }) =>
-      `time() - max by (queue) (calendly_heartbeat_timestamp_seconds) > ${seconds(5 * MINUTE)} unless on (queue) max by (queue) (calendly_queue_paused) == 1`,
+      `time() - max by (queue) (calendly_heartbeat_timestamp_seconds) > ${seconds(UNWORKED_AFTER_MS / 1_000)} unless on (queue) max by (queue) (calendly_queue_paused) == 1`,
     forSeconds: 2 * MINUTE,
   },
   {
@@ -109,7 +111,7 @@ export const ALERTS: readonly Alert[] = [
     because: "A booking has happened and internal services do not know of it; it does not mend itself by then.",
     summary: "A delivery has waited for a quarter of an hour",
     expr: ({ seconds }) =>
-      `max by (queue) (calendly_queue_oldest_job_seconds{queue="deliveries"}) > ${seconds(15 * MINUTE)} unless on (queue) max by (queue) (calendly_queue_paused) == 1`,
+      `max by (queue) (calendly_queue_oldest_job_seconds{queue="deliveries"}) > ${seconds(STUCK_AFTER_MS / 1_000)} unless on (queue) max by (queue) (calendly_queue_paused) == 1`,
     forSeconds: 2 * MINUTE,
   },
   {

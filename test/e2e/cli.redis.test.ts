@@ -3,6 +3,7 @@ import { checkDeployment } from "@calendly-worker/core/redis/deployment";
 import { createShards, deploymentKey } from "@calendly-worker/core/redis/keys";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import type { Variables } from "../support/app-process.ts";
 import { runCommand } from "../support/cli.ts";
 import { connectRedis } from "../support/connect-redis.ts";
 import { type RedisServer, startRedisNode } from "../support/redis-node.ts";
@@ -34,8 +35,8 @@ async function putDeadLetter(): Promise<void> {
   await redis.zadd("{calendly:0}:deliveries:failed", 1, "gone");
 }
 
-const run = (args: readonly string[], url = server.url) =>
-  runCommand(args, { REDIS_URL: url, CALENDLY_API_TOKEN: "", CALENDLY_WEBHOOK_SIGNING_KEY: "no-secret-of-anybodys" });
+const run = (args: readonly string[], variables: Variables = {}) =>
+  runCommand(args, { REDIS_URL: server.url, CALENDLY_API_TOKEN: "", ...variables });
 
 interface Finding {
   readonly check: string;
@@ -44,18 +45,21 @@ interface Finding {
   readonly advice?: string;
 }
 
-const examine = async (url?: string) => JSON.parse((await run(["doctor", "--json"], url)).stdout) as Finding[];
+const examine = async (variables?: Variables) =>
+  JSON.parse((await run(["doctor", "--json"], variables)).stdout) as Finding[];
 
 interface NoWrites {
   readonly begin: () => Promise<unknown>;
   readonly end: () => Promise<unknown>;
   readonly why: string;
   readonly advice: RegExp;
+  /** What doctor says of it. */
+  readonly found: RegExp;
   /** What only deletes is taken from a full one. */
   readonly takesDeletions: boolean;
 }
 
-function readsAndSaysWhy({ begin, end, why, advice, takesDeletions }: NoWrites): () => Promise<void> {
+function readsAndSaysWhy({ begin, end, why, advice, found, takesDeletions }: NoWrites): () => Promise<void> {
   return async () => {
     await putDeadLetter();
     await begin();
@@ -79,7 +83,10 @@ function readsAndSaysWhy({ begin, end, why, advice, takesDeletions }: NoWrites):
       expect(await run(["queue", "pause"])).toMatchObject(refused);
       const dropped = { status: 0, stdout: "1 jobs are dropped.\n" };
       expect(await run(["queue", "drop", "gone"])).toMatchObject(takesDeletions ? dropped : refused);
-      expect((await examine()).map(({ check }) => check)).toContain("workers");
+      const findings = await examine();
+      expect(findings.map(({ check }) => check)).toContain("workers");
+      const ofRedis = findings.filter(({ check, status }) => check === "redis" && status !== "ok");
+      expect(ofRedis).toEqual([expect.objectContaining({ status: "fault", message: expect.stringMatching(found) })]);
     } finally {
       await end();
       await until("it takes writes again", () =>
@@ -99,6 +106,7 @@ test(
     end: () => redis.config("SET", "maxmemory", "0"),
     why: "its memory is used up",
     advice: /Raise its maxmemory/,
+    found: /^It uses [\d.]+ MB of its maxmemory of 0\.0 MB: above 97 %/,
     takesDeletions: true,
   }),
 );
@@ -113,24 +121,63 @@ const canFillDisk = process.platform === "linux" && process.env["TEST_REDIS_SERV
     end: () => server.fillDisk(false),
     why: "it could not write its file to disk",
     advice: /Make room on its disk/,
+    found: /^The last write to its append-only file failed/,
     takesDeletions: false,
   }),
 );
 
 test(
-  "and beside a replica",
+  "beside a replica",
   readsAndSaysWhy({
     begin: () => redis.replicaof("127.0.0.1", 1),
     end: () => redis.replicaof("NO", "ONE"),
     why: "it is a replica",
     advice: /Point REDIS_URL at the primary/,
+    found: /Its role is slave/,
     takesDeletions: false,
   }),
 );
 
+test(
+  "and beside one that lacks replicas",
+  readsAndSaysWhy({
+    begin: () => redis.config("SET", "min-replicas-to-write", "1"),
+    end: () => redis.config("SET", "min-replicas-to-write", "0"),
+    why: "too few of its replicas are connected",
+    advice: /Bring its replicas back/,
+    found: /^It takes no writes: too few of its replicas are connected/,
+    takesDeletions: false,
+  }),
+);
+
+const faultsOf = (findings: readonly Finding[]) =>
+  findings.filter(({ check, status }) => check === "redis" && status === "fault").map(({ message }) => message);
+
+test("doctor names a Redis with so little memory to spare that the apps are not ready, and no other", async () => {
+  await redis.setrange("large", 32_000_000, "x");
+  const used = Number(/^used_memory:(\d+)/m.exec(await redis.info("memory"))?.[1]);
+  for (const [share, expected] of [
+    [0.98, [expect.stringMatching(/^It uses 3\d\.\d MB of its maxmemory of 3\d\.\d MB/)]],
+    [0.9, []],
+  ] as const) {
+    await redis.config("SET", "maxmemory", String(Math.round(used / share)));
+    await redis.set("probe", "is taken");
+    expect(faultsOf(await examine())).toEqual(expected);
+  }
+  await redis.config("SET", "maxmemory", "0");
+  await redis.del("large");
+});
+
+test("doctor says once that a Redis keeps no file, and not at all where that is waived", async () => {
+  await redis.config("SET", "appendonly", "no");
+  expect(faultsOf(await examine())).toEqual([expect.stringContaining("It keeps no append-only file")]);
+  expect(faultsOf(await examine({ REDIS_ALLOW_UNSAFE: "persistence" }))).toEqual([]);
+  await redis.config("SET", "appendonly", "yes");
+});
+
 test("where nobody has begun and nobody can, doctor advises what helps, and not to start Redis", async () => {
   const full = await startRedisNode({ settings: ["--maxmemory", "1"] });
-  const findings = await examine(full.url).finally(() => full.stop());
+  const findings = await examine({ REDIS_URL: full.url }).finally(() => full.stop());
   expect(findings.at(-1)).toEqual({
     check: "redis",
     status: "fault",

@@ -1,6 +1,7 @@
 import { createServer, type RequestListener } from "node:http";
-import { disconnect } from "@calendly-worker/core/redis/connect";
-import { deploymentKey } from "@calendly-worker/core/redis/keys";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
+import { deploymentKey, heartbeatsKey } from "@calendly-worker/core/redis/keys";
+import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
@@ -144,6 +145,19 @@ async function onAnotherRedis(settings: readonly string[] = []): Promise<Variabl
   return { REDIS_URL: other.url };
 }
 
+const LONG_AGO = String(Date.now() - 20 * 60_000);
+
+/** A Redis that nobody works on, with a delivery that has waited, and with a heartbeat, of long ago. */
+async function onForsakenRedis(): Promise<{ variables: Variables; redis: Redis }> {
+  const variables = await onAnotherRedis();
+  const redis = await connectRedis(String(variables["REDIS_URL"]));
+  undo.push(() => disconnect(redis));
+  await redis.hset("{calendly:0}:deliveries:1", "timestamp", LONG_AGO);
+  await redis.lpush("{calendly:0}:deliveries:wait", "1");
+  await redis.hset(heartbeatsKey, { "deliveries/0": LONG_AGO, "sweeps/0": String(Date.now()) });
+  return { variables, redis };
+}
+
 async function inRedis(
   command: readonly [string, ...string[]],
   back: readonly [string, ...string[]],
@@ -206,6 +220,7 @@ test("whoever only looks at an empty Redis settles nothing of the installation t
   const redis = await connectRedis(url);
   undo.push(() => disconnect(redis));
   const { findings } = await examine(empty);
+  expect(findings).toContainEqual(expect.objectContaining({ check: "queues", status: "ok" }));
   expect(findings).toContainEqual({
     check: "installation",
     status: "warning",
@@ -328,6 +343,21 @@ const BROKEN: readonly Broken[] = [
     check: "queues",
     message: /Paused: deliveries/,
     advice: /queue resume/,
+  },
+  {
+    what: "a queue that no heartbeat goes through",
+    // Of a shard that is not there, so that the worker's next one leaves it as it is.
+    breakIt: () => inRedis(["HSET", heartbeatsKey, "sweeps/7", LONG_AGO], ["HDEL", heartbeatsKey, "sweeps/7"]),
+    check: "queues",
+    message: /^Nobody works on sweeps: no heartbeat .* 5 minutes/,
+    advice: /Restart the workers/,
+  },
+  {
+    what: "a delivery that has waited for too long",
+    breakIt: async () => (await onForsakenRedis()).variables,
+    check: "queues",
+    message: /^A delivery has waited for 2\d minutes/,
+    advice: /queue status/,
   },
   {
     what: "no token",
@@ -455,6 +485,42 @@ test.each(BROKEN)("$what is named, with the way out", async ({ breakIt, check, m
     message: expect.stringMatching(message),
     advice: expect.stringMatching(advice),
   });
+});
+
+test("what waits in a paused queue is not said to be stuck", async () => {
+  const { variables, redis } = await onForsakenRedis();
+  await redis.hset("{calendly:0}:deliveries:meta", "paused", "1");
+  const { findings } = await examine(variables);
+  expect(findings.filter(({ check }) => check === "queues")).toEqual([
+    expect.objectContaining({ status: "fault", message: "Paused: deliveries." }),
+  ]);
+});
+
+test("destinations that are paused, or would not take something, are warnings", async () => {
+  const { variables, redis } = await onForsakenRedis();
+  const ofDestinations = async () =>
+    (await examine(variables)).findings.filter(({ check }) => check === "destinations");
+  expect(await ofDestinations()).toEqual([]);
+  const store = createDestinationStore(redis, Date.now);
+  const wanted = { url: "https://crm.example/", types: null, eventTypes: null, hosts: null, secrets: [] };
+  const { id } = await store.add({ ...wanted, ordered: false, concurrency: 1 });
+  expect(await ofDestinations()).toEqual([expect.objectContaining({ status: "ok" })]);
+  await store.setPaused(id, "failing");
+  await redis.zadd(`{calendly:0}:push-${id}:failed`, 1, "1", 2, "2");
+  expect(await ofDestinations()).toEqual([
+    {
+      check: "destinations",
+      status: "warning",
+      message: `Paused: ${id} (failing).`,
+      advice: expect.stringContaining("destinations resume"),
+    },
+    {
+      check: "destinations",
+      status: "warning",
+      message: `Outcomes were not taken: ${id} (2).`,
+      advice: expect.stringContaining("destinations dead-letters"),
+    },
+  ]);
 });
 
 test("what the token may not look at is not said to be well", async () => {

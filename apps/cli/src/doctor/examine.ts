@@ -4,7 +4,9 @@ import { findWriteRefusal } from "@calendly-worker/core/redis/write-refusal";
 import type { CommandPorts, Installation } from "../installation.ts";
 import { type Finding, fault, ok, PATIENCE_MS, type Within } from "./finding.ts";
 import { lookAtCalendly, lookAtCalendlysClock } from "./look-at-calendly.ts";
-import { lookAtDeployment, lookAtProcesses, lookAtQueues, lookAtRedis } from "./look-at-installation.ts";
+import { lookAtDeployment, lookAtProcesses } from "./look-at-installation.ts";
+import { lookAtDestinations, lookAtQueues } from "./look-at-queues.ts";
+import { lookAtRedis } from "./look-at-redis.ts";
 import { lookAtAccess, lookAtKeys, lookAtPublicAddress, lookAtTimeZones } from "./look-at-settings.ts";
 
 /** Looks at everything that an installation needs. Never rejects: what cannot be looked at is a finding. */
@@ -34,6 +36,7 @@ export async function examine({ settings, open }: Pick<CommandPorts, "settings" 
     within("installation", lookAtDeployment(installation)),
     within("processes", lookAtProcesses(installation)),
     within("queues", lookAtQueues(installation)),
+    within("destinations", lookAtDestinations(installation)),
     within("calendly's clock", lookAtCalendlysClock(installation)),
     lookAtCalendly(installation, within),
     within("public address", lookAtPublicAddress(config)),

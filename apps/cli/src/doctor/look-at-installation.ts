@@ -1,25 +1,7 @@
-import { RefusalError } from "@calendly-worker/core/config/refusal";
-import { createQueueOperations } from "@calendly-worker/core/queues/operations";
 import { readDeploymentId } from "@calendly-worker/core/redis/deployment";
-import { checkRedisSafety } from "@calendly-worker/core/redis/safety";
 import { liveInstances } from "@calendly-worker/core/store/instances";
 import type { Installation } from "../installation.ts";
-import { type Finding, fault, judgeSkew, ok, warning } from "./finding.ts";
-
-export async function lookAtRedis({ config, redis }: Installation): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  try {
-    await checkRedisSafety(redis, config.REDIS_ALLOW_UNSAFE ?? []);
-    findings.push(ok("redis", "Redis is reachable and safe to keep deliveries in."));
-  } catch (error) {
-    if (!(error instanceof RefusalError)) throw error;
-    findings.push(fault("redis", error.message, "Change the settings of Redis as the message says."));
-  }
-  const [seconds, microseconds] = await redis.time();
-  const skewMs = Math.abs(Date.now() - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
-  findings.push(judgeSkew("redis' clock", "Redis", skewMs));
-  return findings;
-}
+import { type Finding, fault, ok, warning } from "./finding.ts";
 
 /** Nothing where somebody has begun: the number of shards was compared when Redis was opened. */
 export async function lookAtDeployment({ config, redis }: Installation): Promise<Finding[]> {
@@ -79,34 +61,4 @@ export async function lookAtProcesses({
       : ok("deliveries", `The last one was verified ${new Date(lastAt).toISOString()}.`),
   );
   return findings;
-}
-
-export async function lookAtQueues(installation: Installation): Promise<Finding[]> {
-  const queues = createQueueOperations(installation);
-  try {
-    const counts = await queues.counts();
-    const paused = counts.filter(({ isPaused }) => isPaused).map(({ queue }) => queue);
-    const failed = counts.reduce((sum, { failed: count }) => sum + count, 0);
-    const kept = await installation.quarantine.count(Date.now());
-    const findings: Finding[] = [];
-    if (paused.length > 0) {
-      const advice = paused.map((queue) => `\`calendly queue resume --queue ${queue}\``).join(", ");
-      findings.push(fault("queues", `Paused: ${paused.join(", ")}.`, `${advice} lets it go on.`));
-    }
-    if (failed > 0)
-      findings.push(
-        warning(
-          "queues",
-          `${failed} jobs have been given up.`,
-          "`calendly queue failed` says why, `queue retry` tries again, `queue drop` deletes what is of no use.",
-        ),
-      );
-    if (kept > 0)
-      findings.push(
-        warning("quarantine", `${kept} deliveries are in quarantine.`, "`calendly quarantine list` says why."),
-      );
-    return findings.length > 0 ? findings : [ok("queues", "Nothing is paused, given up or in quarantine.")];
-  } finally {
-    await queues.close();
-  }
 }

@@ -1,5 +1,4 @@
 import type { Advice, TokenState } from "@calendly-worker/core/calendly/credential-advice";
-import { allQueues } from "@calendly-worker/core/queues/contracts";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
@@ -16,7 +15,7 @@ import { countOpenConflicts } from "@calendly-worker/core/store/host-times";
 import { liveInstances } from "@calendly-worker/core/store/instances";
 import { type KeptNotice, lastNotices } from "@calendly-worker/core/store/notices";
 import type { Quarantine } from "@calendly-worker/core/store/quarantine";
-import { type QueueLoad, readQueueLoad, sumOfLoads } from "@calendly-worker/core/store/queue-load";
+import { type QueueLoad, readAllLoads } from "@calendly-worker/core/store/queue-load";
 import type { SubscriptionReport } from "@calendly-worker/core/store/subscriptions";
 import type { Health } from "../health.ts";
 
@@ -121,14 +120,8 @@ export async function readOverview(ports: OverviewPorts): Promise<Overview> {
 }
 
 async function readQueues({ redis, shards, heartbeats, now }: OverviewPorts) {
-  const last = await heartbeats.last();
-  const queues = Map.groupBy(allQueues(shards), ({ contract }) => contract.name);
-  return await Promise.all(
-    [...queues].map(async ([name, all]) => {
-      const loads = all.map(({ contract, shard }) => readQueueLoad(redis, shard, contract, { now: now() }));
-      return { name, heartbeatAt: last.get(name), ...sumOfLoads(await Promise.all(loads)) };
-    }),
-  );
+  const [last, loads] = await Promise.all([heartbeats.last(), readAllLoads(redis, shards, now())]);
+  return loads.map((load) => ({ ...load, heartbeatAt: last.get(load.name) }));
 }
 
 /** Of all shards. Nothing of what they carry: that is somebody's. */

@@ -21,7 +21,17 @@ export interface Fitness {
 const REPLICA_CHECK_MS = 1_000;
 const PROBE_TTL_MS = 10_000;
 /** The part of `maxmemory` above which nothing new is taken on. */
-const MEMORY_LIMIT = 0.97;
+export const MEMORY_LIMIT = 0.97;
+
+/** Whether so much is used that the next delivery might not fit, nor the jobs that would make room. */
+export function isFull({ usedBytes, limitBytes }: Pick<RedisVitals, "usedBytes" | "limitBytes">): boolean {
+  return limitBytes > 0 && usedBytes > limitBytes * MEMORY_LIMIT;
+}
+
+/** A write that changes nothing, as a full Redis and a replica still answer a PING. Rejects where none is taken. */
+export async function tryWrite(redis: Redis): Promise<void> {
+  await redis.set(probeKey, "1", "PX", PROBE_TTL_MS);
+}
 
 export function createFitness(ports: {
   readonly redis: Redis;
@@ -34,7 +44,7 @@ export function createFitness(ports: {
   const { redis, shards, allowed, log, onEmptied } = ports;
   let deploymentId: string | undefined;
   let unfit: unknown;
-  let isFull = false;
+  let wasFull = false;
 
   async function check(): Promise<void> {
     await checkRedisSafety(redis, allowed);
@@ -58,12 +68,14 @@ export function createFitness(ports: {
     }
   }
 
-  /** The next delivery might not fit, nor the jobs that would make room. */
-  function noteHeadRoom({ usedBytes, limitBytes }: RedisVitals): void {
-    const wasFull = isFull;
-    isFull = limitBytes > 0 && usedBytes > limitBytes * MEMORY_LIMIT;
-    if (isFull && !wasFull) log.error({ usedBytes, limitBytes }, "redis has no memory to spare");
-    if (wasFull && !isFull) log.info({}, "redis has memory to spare again");
+  /** Whether there is any; said when that changes. */
+  function noteHeadRoom(memory: RedisVitals): boolean {
+    const full = isFull(memory);
+    const { usedBytes, limitBytes } = memory;
+    if (full && !wasFull) log.error({ usedBytes, limitBytes }, "redis has no memory to spare");
+    if (wasFull && !full) log.info({}, "redis has memory to spare again");
+    wasFull = full;
+    return !full;
   }
 
   return {
@@ -87,13 +99,11 @@ export function createFitness(ports: {
     async isFit(deadlineMs) {
       if (redis.status !== "ready" || deploymentId === undefined) return false;
       try {
-        // A write, as a full Redis and a replica still answer a PING.
-        const write = redis.set(probeKey, "1", "PX", PROBE_TTL_MS);
-        const reading = Promise.all([readDeploymentId(redis), readVitals(redis, "memory"), write]);
+        const reading = Promise.all([readDeploymentId(redis), readVitals(redis, "memory"), tryWrite(redis)]);
         const [id, memory] = await withinDeadline(deadlineMs, reading);
-        noteHeadRoom(memory);
+        const hasHeadRoom = noteHeadRoom(memory);
         if (unfit !== undefined || id !== deploymentId) await withinDeadline(deadlineMs, checkAgain());
-        return unfit === undefined && !isFull;
+        return unfit === undefined && hasHeadRoom;
       } catch {
         return false;
       }

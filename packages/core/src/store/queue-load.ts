@@ -1,6 +1,7 @@
 import type { QueueContract } from "../queues/contract.ts";
+import { allQueues } from "../queues/contracts.ts";
 import type { Redis } from "../redis/connect.ts";
-import { queuePrefix, type Shard } from "../redis/keys.ts";
+import { queuePrefix, type Shard, type Shards } from "../redis/keys.ts";
 import { defineScript } from "./define-script.ts";
 
 /** How much a queue holds. */
@@ -72,4 +73,19 @@ export function sumOfLoads(loads: readonly QueueLoad[]): QueueLoad {
     isHeld: loads.some(({ isHeld }) => isHeld),
     oldestJobMs: ages.length === 0 ? undefined : Math.max(...ages),
   };
+}
+
+/** Of every queue but those of destinations, each over its shards. */
+export async function readAllLoads(
+  redis: Redis,
+  shards: Shards,
+  now: number,
+): Promise<(QueueLoad & { readonly name: string })[]> {
+  const queues = Map.groupBy(allQueues(shards), ({ contract }) => contract.name);
+  return await Promise.all(
+    [...queues].map(async ([name, all]) => {
+      const loads = all.map(({ contract, shard }) => readQueueLoad(redis, shard, contract, { now }));
+      return { name, ...sumOfLoads(await Promise.all(loads)) };
+    }),
+  );
 }
