@@ -335,6 +335,20 @@ describe("quarantine", () => {
     expect((await run(["quarantine", "list"])).stdout).toBe("The quarantine is empty.\n");
   });
 
+  test("an entry whose event is past the retention counts when it is replayed", async () => {
+    const invitee = newInvitee();
+    const old = JSON.parse(createdBody(invitee));
+    Object.assign(old.payload.scheduled_event, {
+      start_time: "2020-01-01T00:00:00Z",
+      end_time: "2020-01-01T00:30:00Z",
+    });
+    const id = `invitee.created/${invitee.id}`;
+    await keep(id, JSON.stringify(old));
+    expect(await run(["quarantine", "replay", id])).toMatchObject({ status: 0 });
+    await outcomes.untilThere([`${invitee.id}.confirmed`]);
+    expect(await quarantine().count(Date.now())).toBe(0);
+  });
+
   /** The body of a delivery that makes no chain: a second successor of one invitee. */
   async function malformedBody(third: Booked): Promise<string> {
     const [first, second] = [newInvitee(), newInvitee()];

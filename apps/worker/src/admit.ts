@@ -24,7 +24,8 @@ export function createAdmission(ports: {
     const fact = factOf(delivery);
     if (!isInScope(fact, scope)) return { kind: "dropped", why: "out_of_scope" };
     if (fact.kind !== "invitee") return { kind: "admitted", fact };
-    if (delivery.origin !== "webhook" && isPastRetention(fact.event.fields.end, retentionDays, now())) {
+    // What a delivery tells is nowhere else: a person who replays it late decides that it counts.
+    if (delivery.origin === "reconcile" && isPastRetention(fact.event.fields.end, retentionDays, now())) {
       return { kind: "dropped", why: "past_retention" };
     }
     return await admitUnlessErased(fact);
