@@ -38,7 +38,7 @@ export function createIntake(ports: {
       late: createProducer({ ...ports, contract: lateDeliveries }),
       lateMemory: createLateMemory({ ...ports, memoryMs: ports.deduplicationMs, now: () => now().getTime() }),
       notices: createNotices(ports.redis, () => now().getTime()),
-      quarantine: createQuarantine(ports),
+      quarantine: createQuarantine({ ...ports, now: () => now().getTime() }),
     };
   }
 

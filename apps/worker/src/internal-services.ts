@@ -94,7 +94,7 @@ export function serveInternalServices(parts: {
   const seen = {
     redis: probe,
     shards,
-    quarantine: createQuarantine({ redis: probe, shards, retentionDays }),
+    quarantine: createQuarantine({ redis: probe, shards, retentionDays, now }),
     heartbeats: createHeartbeatStore(probe),
     destinations: createDestinationStore(probe, now),
     pushQueues: lifecycle.own(

@@ -226,7 +226,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     now,
   });
   const flow = createFlow(redis, now);
-  const quarantine = createQuarantine({ redis, shards, retentionDays });
+  const quarantine = createQuarantine({ redis, shards, retentionDays, now });
   const fold = createFold({
     shards,
     replicatedElsewhere,

@@ -235,10 +235,10 @@ export const reconciliationKey = "{calendly:0}:reconciliation";
 /** Hash of the hops of a delivery that was sent as a test, by name. Expires after an hour. */
 export const testDeliveryKey = (id: string) => `{calendly:0}:test:${id}`;
 
-/** String: one quarantined delivery as JSON. Expires with the retention, counted from its arrival. */
+/** String: one quarantined delivery as JSON. Expires with the retention, counted from its arrival, or after a week. */
 export const quarantineEntryKey = (shard: Shard, id: string) => `${shard.tag}:quarantine:entry:${id}`;
 
-/** Sorted set: ids of quarantined deliveries by the time of their first arrival in ms. No expiry. */
+/** Sorted set: ids of quarantined deliveries by the time in ms that their retention counts from. No expiry. */
 export const quarantineIndexKey = (shard: Shard) => `${shard.tag}:quarantine:index`;
 
 /** String: written to see whether Redis takes writes. Expires after ten seconds. */

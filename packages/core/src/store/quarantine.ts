@@ -26,38 +26,42 @@ export interface Quarantine {
   /** Whether it was there. */
   drop(id: string): Promise<boolean>;
   /** How many there are at a time, in ms. */
-  count(now: number): Promise<number>;
+  count(at: number): Promise<number>;
 }
 
 const keepInQuarantine = defineScript({
   name: "keep-in-quarantine",
   keys: ["entry", "index"],
-  args: ["id", "received_at", "content", "expires_at", "forget_before"],
+  args: ["id", "counts_from", "content", "expires_at", "forget_before"],
   reply: (raw) => raw === 1,
 });
 
 const DAY_MS = 86_400_000;
+/** However long ago it came: a dead letter is tried again, or a half is found, weeks later. */
+const SHORTEST_STAY_MS = 7 * DAY_MS;
 
 export function createQuarantine(ports: {
   readonly redis: Redis;
   readonly shards: Shards;
   readonly retentionDays: number;
+  readonly now?: () => number;
 }): Quarantine {
-  const { redis } = ports;
+  const { redis, now = Date.now } = ports;
   const shard = ports.shards.first;
   const retentionMs = ports.retentionDays * DAY_MS;
   return {
     async keep(entry) {
-      const receivedAt = Date.parse(entry.receivedAt);
+      const expiresAt = Math.max(Date.parse(entry.receivedAt) + retentionMs, now() + SHORTEST_STAY_MS);
       await keepInQuarantine(
         redis,
         { entry: quarantineEntryKey(shard, entry.id), index: quarantineIndexKey(shard) },
         {
           id: entry.id,
-          received_at: receivedAt,
+          // So that the index says of each whether it is still there.
+          counts_from: expiresAt - retentionMs,
           content: encode(entry),
-          expires_at: receivedAt + retentionMs,
-          forget_before: receivedAt - retentionMs,
+          expires_at: expiresAt,
+          forget_before: now() - retentionMs,
         },
       );
     },
@@ -75,8 +79,8 @@ export function createQuarantine(ports: {
       const [deleted] = (await step.exec()) ?? [];
       return deleted?.[1] === 1;
     },
-    // Those that arrived before are dropped, and leave the index only when another one comes.
-    count: (now) => redis.zcount(quarantineIndexKey(shard), `(${now - retentionMs}`, "+inf"),
+    // Those that count from before are dropped, and leave the index only when another one comes.
+    count: (at) => redis.zcount(quarantineIndexKey(shard), `(${at - retentionMs}`, "+inf"),
   };
 }
 
