@@ -6,6 +6,8 @@ import {
   groupDeadLettersKey,
   lookupKey,
   outcomeStreamKey,
+  quarantineEntryKey,
+  queuePrefix,
   waitingKey,
 } from "@calendly-worker/core/redis/keys";
 import { lookupPrefix } from "@calendly-worker/core/store/lookups";
@@ -14,6 +16,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Invitee } from "../simulator/meetings.ts";
 import { runCommand } from "../support/cli.ts";
 import { deliver } from "../support/deliveries.ts";
+import { jobCount } from "../support/job-count.ts";
 import { testWhere } from "../support/limits.ts";
 import { type RedisServer, startRedis } from "../support/redis-server.ts";
 import { bodyOf, type StackWithCalendly, startStackWithCalendly } from "../support/stack.ts";
@@ -232,6 +235,70 @@ test("a routing form is of nobody by its own words: it is erased for what somebo
   expect((await everything()).toLowerCase()).not.toContain("mia@x.example");
   expect(await stack.redis.exists(waitingKey(shard, parseResourceUri(another.uri)))).toBe(1);
   run(["queue", "resume"]);
+});
+
+/** What Calendly would deliver of a booking of somebody else that names the person, as a guest and in an answer. */
+function bookWith(day: string, guest: string) {
+  const answers = [{ question: "Who comes along?", answer: guest }];
+  const { account } = stack.simulator;
+  const { id } = account.book({ ...OTHER, eventType: "intro", start: `2030-02-${day}T15:00:00Z`, answers });
+  const body = JSON.parse(bodyOf(account.history().at(-1) ?? never()));
+  const told = { created_at: "2030-01-01T00:00:00Z", updated_at: "2030-01-01T00:00:00Z" };
+  body.payload.scheduled_event.event_guests = [guest, "kim@x.example"].map((email) => ({ email, ...told }));
+  return { id, identity: `invitee.created/${id}`, body: JSON.stringify(body) };
+}
+
+/** As the worker leaves what has failed for good. */
+async function putAmongDead({ identity, body }: ReturnType<typeof bookWith>): Promise<void> {
+  const prefix = queuePrefix(shard, "deliveries");
+  const data = { identity, body, receivedAt: new Date().toISOString(), origin: "webhook", later: "field" };
+  const job = {
+    name: "invitee.created",
+    data: JSON.stringify(data),
+    opts: "{}",
+    timestamp: String(Date.now()),
+    delay: "0",
+  };
+  await stack.redis.hset(`${prefix}dead`, { ...job, priority: "0", atm: "1", failedReason: "mended by now" });
+  await stack.redis.zadd(`${prefix}failed`, String(Date.now()), "dead");
+}
+
+test("others' deliveries that are in no booking yet stay, without the person: dead letters and quarantine", async () => {
+  const uma = "Uma@x.example";
+  const [done, dead, kept] = [bookWith("26", uma), bookWith("27", uma), bookWith("28", uma)];
+  expect(await deliver(stack.ingest.webhookUrl, done.body)).toMatchObject({ status: 200 });
+  await stack.outcomes.untilThere([`${done.id}.confirmed`]);
+  await until("its job is done", async () => (await jobCount(stack.redis, shard, "deliveries")) === 0);
+  await putAmongDead(dead);
+  const quarantine = openQuarantine();
+  const entry = { reason: "payload_invalid", problems: ["payload.x: expected"], signedWith: "primary" } as const;
+  const receivedAt = new Date(Date.now() - 86_400_000).toISOString();
+  await quarantine.keep({ ...entry, id: kept.identity, receivedAt, body: Buffer.from(kept.body) });
+  await quarantine.keep({ ...entry, id: "body/torn", receivedAt, body: Buffer.from(kept.body.slice(0, -1)) });
+  const key = quarantineEntryKey(shard, kept.identity);
+  const expiry = await stack.redis.pexpiretime(key);
+
+  const { status, stdout } = run(["erase", "--json", "uma@x.example"]);
+  // The job that is done, and what is no JSON; the booking, the dead letter and the entry of others.
+  expect({ status, told: JSON.parse(stdout) }).toMatchObject({
+    status: 0,
+    told: { deliveries: 2, others: 3, running: 0 },
+  });
+  expect((await everything()).toLowerCase()).not.toContain("uma@x.example");
+  expect(await quarantine.get(kept.identity)).toMatchObject({ ...entry, id: kept.identity, receivedAt });
+  expect(await quarantine.get("body/torn")).toBeUndefined();
+  expect(await stack.redis.pexpiretime(key)).toBe(expiry);
+  const data = await stack.redis.hget(`${queuePrefix(shard, "deliveries")}dead`, "data");
+  expect(JSON.parse(data ?? "{}")).toMatchObject({ identity: dead.identity, later: "field", body: expect.any(String) });
+
+  expect(run(["queue", "retry", "--all"])).toMatchObject({ status: 0 });
+  expect(run(["quarantine", "replay", kept.identity])).toMatchObject({ status: 0 });
+  const events = await stack.outcomes.untilThere([`${dead.id}.confirmed`, `${kept.id}.confirmed`]);
+  for (const { id } of [dead, kept])
+    expect(events.find((event) => event.id === `${id}.confirmed`)).toMatchObject({
+      data: { booking: { event: { guests: ["kim@x.example"] }, answers: [{ answer: "[erased]" }], invitee: OTHER } },
+    });
+  expect((await everything()).toLowerCase()).not.toContain("uma@x.example");
 });
 
 /** A booking of somebody else that names a person, who is erased; `meanwhile` is done before that is told again. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { Booking } from "../bookings/booking.ts";
 import { fieldValue } from "../bookings/knowledge.ts";
 import type { Outcome } from "../bookings/outcomes.ts";
@@ -14,7 +15,6 @@ import {
   lookupExpiryKey,
   lookupKey,
   outcomeStreamKey,
-  quarantineEntryKey,
   quarantineIndexKey,
   type Shard,
   type Shards,
@@ -26,7 +26,7 @@ import { type BookingStore, streamEntries } from "./bookings.ts";
 import { defineScript } from "./define-script.ts";
 import type { HostTimes } from "./host-times.ts";
 import { eraseDeadLetters } from "./outcome-groups.ts";
-import { mayBeOf, mentions, ownerOf, parse, redact } from "./personal-data.ts";
+import { mayBeOf, mentions, ownerOf, parse, redact, redactDelivery } from "./personal-data.ts";
 import type { Quarantine } from "./quarantine.ts";
 
 /** What was found of a person and is gone. */
@@ -36,7 +36,10 @@ export interface Erased {
   readonly outcomes: number;
   /** Jobs, and deliveries that waited or were in quarantine. */
   readonly deliveries: number;
-  /** Bookings of others that named the person, and do so no more until Calendly tells of them again. */
+  /**
+   * Bookings of others that named the person, and do so no more until Calendly tells of them again; and deliveries of
+   * others that failed for good or are in quarantine.
+   */
   readonly others: number;
   /** Jobs that were running and will end without effect; what they hold is found when this is done again. */
   readonly running: number;
@@ -85,7 +88,8 @@ export function createEraser(ports: {
         for (const inviteeId of new Set([id, ...Object.keys(invitees)])) await bookings.markErased(inviteeId);
       }
       const jobs = await eraseJobs(email);
-      found.deliveries += jobs.removed + (await eraseWaiting(email)) + (await eraseQuarantined(email));
+      const quarantined = await eraseQuarantined(email);
+      found.deliveries += jobs.removed + (await eraseWaiting(email)) + quarantined.removed;
       found.running = jobs.running;
 
       const erased = new Set<string>();
@@ -95,7 +99,7 @@ export function createEraser(ports: {
       }
       found.bookings = erased.size;
       for (const shard of shards.all) await eraseDeadLetters(redis, shard, (subject) => erased.has(subject));
-      found.others = await redactOthers(email);
+      found.others = jobs.redacted + quarantined.redacted + (await redactOthers(email));
       found.outcomes = await eraseOutcomes(email);
       return found;
     },
@@ -135,16 +139,23 @@ export function createEraser(ports: {
     );
   }
 
-  /** Marks whom a delivery is about. Others' deliveries that only name the person are dropped when they are done with. */
+  /**
+   * Marks whom a delivery is about. Others' deliveries that only name the person are dropped when they are done with; one
+   * that failed for good is in no booking, and may be tried again.
+   */
   async function eraseJobs(email: string) {
     const owners: string[] = [];
-    const result = await ports.deliveries.remove(({ body }, isFinished) => {
+    const result = await ports.deliveries.remove(({ body }, isDone) => {
       const owner = ownerOf(body, email);
       if (owner !== undefined) owners.push(owner);
-      return owner !== undefined || mayBeOf(body, email) || (isFinished && mentions(JSON.stringify(body), email));
+      return owner !== undefined || mayBeOf(body, email) || (isDone && mentions(JSON.stringify(body), email));
     });
     for (const owner of owners) await bookings.markErased(owner);
-    return result;
+    const redacted = await ports.deliveries.changeFailed(({ body }) => {
+      const left = mentions(JSON.stringify(body), email) ? redactDelivery(body, email) : undefined;
+      return left === undefined ? undefined : { body: JSON.stringify(left) };
+    });
+    return { ...result, redacted };
   }
 
   async function eraseWaiting(email: string): Promise<number> {
@@ -161,20 +172,22 @@ export function createEraser(ports: {
     return count;
   }
 
-  async function eraseQuarantined(email: string): Promise<number> {
-    let count = 0;
-    const shard = shards.first;
-    for (const id of await redis.zrange(quarantineIndexKey(shard), 0, "-1")) {
+  /** Others' deliveries that name the person are in no booking: they stay without, unless that cannot be struck out of them. */
+  async function eraseQuarantined(email: string) {
+    const found = { removed: 0, redacted: 0 };
+    for (const id of await redis.zrange(quarantineIndexKey(shards.first), 0, "-1")) {
       const entry = await quarantine.get(id);
       const text = entry === undefined ? "" : Buffer.from(entry.body).toString("utf8");
-      if (!mentions(text, email)) continue;
-      const owner = ownerOf(parse(text), email);
+      if (entry === undefined || !mentions(text, email)) continue;
+      const body = parse(text);
+      const owner = ownerOf(body, email);
       if (owner !== undefined) await bookings.markErased(owner);
-      await redis.del(quarantineEntryKey(shard, id));
-      await redis.zrem(quarantineIndexKey(shard), id);
-      count += 1;
+      const left = isUtf8(entry.body) ? redactDelivery(body, email) : undefined;
+      if (left === undefined) {
+        if (await quarantine.drop(id)) found.removed += 1;
+      } else if (await quarantine.amend(entry, Buffer.from(JSON.stringify(left)))) found.redacted += 1;
     }
-    return count;
+    return found;
   }
 
   /** Bookings of others that name the person, as a guest or in an answer, go on without the address. */

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { mentions, redact } from "./personal-data.ts";
+import { mentions, redact, redactDelivery } from "./personal-data.ts";
 
 const ANN = "ann@x.example";
 
@@ -104,4 +104,21 @@ test("whoever is erased leaves lists of guests, and nobody else does", () => {
 test("a field that is nothing but the address keeps its place beside the time that it is from", () => {
   const name = ["Ann@x.example", "2030-01-01T00:00:00Z"];
   expect(redact({ invitee: { name } }, ANN)).toEqual({ invitee: { name: ["[erased]", "2030-01-01T00:00:00Z"] } });
+});
+
+test("the name of a field is struck out as a value is", () => {
+  expect(redact({ tracking: { "to ann@x.example": 1, utm_source: null } }, ANN)).toEqual({
+    tracking: { "to [erased]": 1, utm_source: null },
+  });
+});
+
+test("a delivery about somebody else keeps all but the address, and one that may be about the person is not kept", () => {
+  const uri = "https://api.calendly.com/scheduled_events/E1/invitees/I1";
+  const guests = [{ email: "Ann@x.example", created_at: "2030-01-01T00:00:00Z" }, { email: "joann@x.example" }];
+  const about = (email: string | null) => ({ payload: { uri, email, scheduled_event: { event_guests: guests } } });
+  expect(redactDelivery(about("bob@x.example"), ANN)).toEqual({
+    payload: { uri, email: "bob@x.example", scheduled_event: { event_guests: [{ email: "joann@x.example" }] } },
+  });
+  for (const body of [about("ANN@x.example"), about(null), { payload: null }, "ann@x.example", undefined])
+    expect(redactDelivery(body, ANN)).toBeUndefined();
 });

@@ -19,6 +19,15 @@ export function mayBeOf(body: unknown, email: string): boolean {
   return inviteeIn(body) === undefined && mentions(JSON.stringify(body), email);
 }
 
+/**
+ * A delivery's JSON without an e-mail address (given in lower case): who has it is no guest any more. Undefined where it is
+ * not known to be about somebody else.
+ */
+export function redactDelivery(body: unknown, email: string): unknown {
+  const owner = inviteeIn(body);
+  return owner === undefined || owner.email.toLowerCase() === email ? undefined : redact(body, email);
+}
+
 function inviteeIn(body: unknown): { readonly id: string; readonly email: string } | undefined {
   const { payload } = (body ?? {}) as { payload?: { uri?: unknown; email?: unknown } | null };
   const { uri, email } = payload ?? {};
@@ -29,12 +38,19 @@ function inviteeIn(body: unknown): { readonly id: string; readonly email: string
 /** The same without an e-mail address (given in lower case): dropped from lists of such, else `[erased]` stands for it. */
 export function redact<T>(value: T, email: string): T {
   const address = patternOf(email);
-  return JSON.parse(JSON.stringify(value), (_key, part: unknown) => {
+  const strike = (text: string) => text.replace(address, ERASED);
+  return JSON.parse(JSON.stringify(value), (key, part: unknown) => {
+    if (typeof part === "string") return strike(part);
+    if (typeof part !== "object" || part === null) return part;
+    if (!Array.isArray(part)) return Object.fromEntries(Object.entries(part).map(([name, of]) => [strike(name), of]));
+    if (key === GUESTS) return part.filter((guest) => guest?.email !== ERASED);
     // Any other list may be a value and the time that it is from.
-    if (Array.isArray(part) && part.every(isAddress)) return part.filter((item) => item !== ERASED);
-    return typeof part === "string" ? part.replace(address, ERASED) : part;
+    return part.every(isAddress) ? part.filter((item) => item !== ERASED) : part;
   });
 }
+
+/** What Calendly calls an event's list of those who come along, each with an `email`. */
+const GUESTS = "event_guests";
 
 const ERASED = "[erased]";
 

@@ -23,6 +23,8 @@ export interface Quarantine {
   get(id: string): Promise<Quarantined | undefined>;
   /** The newest first. */
   list(limit: number): Promise<Quarantined[]>;
+  /** Keeps another body in place of an entry's, for as long as that was to be kept. Whether it was there. */
+  amend(entry: Quarantined, body: Uint8Array): Promise<boolean>;
   /** Whether it was there. */
   drop(id: string): Promise<boolean>;
   /** How many there are at a time, in ms. */
@@ -73,6 +75,10 @@ export function createQuarantine(ports: {
       const ids = await redis.zrange(quarantineIndexKey(shard), "+inf", "-inf", "BYSCORE", "REV", "LIMIT", 0, limit);
       const contents = await Promise.all(ids.map((id) => redis.get(quarantineEntryKey(shard, id))));
       return contents.flatMap((content) => (content === null ? [] : [decode(content)]));
+    },
+    async amend(entry, body) {
+      const content = encode({ ...entry, body });
+      return (await redis.set(quarantineEntryKey(shard, entry.id), content, "KEEPTTL", "XX")) === "OK";
     },
     async drop(id) {
       const step = redis.multi().del(quarantineEntryKey(shard, id)).zrem(quarantineIndexKey(shard), id);
