@@ -80,7 +80,7 @@ export async function openInstallation(config: Config, lifecycle: Lifecycle, log
     publishFrom: () => 0,
     alternativesTo: async () => null,
   });
-  const quarantine = createQuarantine({ redis, shards, retentionDays });
+  const quarantine = createQuarantine({ redis, shards, retentionDays, now });
   const eraser = createEraser({ redis, shards, bookings, hostTimes, quarantine, deliveries: search, now });
   const sweepJobs = createPendingJobs({ redis, shards, contract: sweeps, log });
   lifecycle.own("sweeps", sweepJobs, (jobs) => jobs.close());

@@ -37,7 +37,7 @@ export function eraseCommand({ open, input, say, note }: CommandPorts): Command 
       const { bookings, outcomes, deliveries, others } = total;
       say(`Erased: ${bookings} bookings, ${outcomes} outcomes, ${deliveries} deliveries.`);
       if (others === 0) return;
-      say(`${others} bookings of others named the person and do so no more.`);
+      say(`${others} bookings or deliveries of others named the person and do so no more.`);
       say("Calendly still has that: it comes back with their next delivery, until this is run again.");
     });
 }
