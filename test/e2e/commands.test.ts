@@ -126,6 +126,7 @@ describe("backfill and reconcile", () => {
         status: 1,
         stderr: expect.stringContaining("5 outcomes of 5 bookings of history are left"),
       });
+      expect(stderr).toMatch(/^Try \d+ of 50 failed: WRONGTYPE /m);
     } finally {
       await redis.rename(`${expiry}:aside`, expiry);
     }
@@ -167,6 +168,30 @@ describe("backfill and reconcile", () => {
     await run(["queue", "resume", "--queue", "sweeps"]);
     expect(await command.ended).toMatchObject({ status: 0, stdout: expect.stringContaining("None of") });
     expect(said.split(warning)).toHaveLength(2);
+  });
+
+  test("while it fails and is tried again it is said why, once for each try", async () => {
+    simulator.setFaults({ api: "down" });
+    const command = startCommand(["reconcile", "--dry-run"], settings());
+    let said = "";
+    command.child.stderr?.on("data", (chunk) => {
+      said += chunk;
+    });
+    const untilTried = (tries: number) =>
+      until(`try ${tries} is told of`, () => said.includes(`Try ${tries} of 50 failed: `), { deadlineMs: 30_000 });
+    try {
+      await untilTried(1);
+      await untilTried(2);
+    } catch (error) {
+      command.child.kill();
+      throw error;
+    } finally {
+      simulator.setFaults({ api: "well" });
+    }
+    expect(await command.ended).toMatchObject({ status: 0, stdout: expect.stringContaining("None of") });
+    expect(said).toMatch(/^Try 1 of 50 failed: Calendly answered 503 to .*\. It is tried again.*Ctrl-C/m);
+    expect(said.split("Try 1 of 50")).toHaveLength(2);
+    expect(said.split("Try 2 of 50")).toHaveLength(2);
   });
 
   test("without a worker it is said that nobody would do it", async () => {

@@ -18,15 +18,36 @@ export async function requireWorker({ redis }: Installation): Promise<void> {
   }
 }
 
-/** Waits a while for the workers, and says it when somebody keeps them from the work: that may take for ever. */
-function waitForWorkers(installation: Installation, note: (line: string) => void): () => Promise<void> {
+/**
+ * Waits a while for the workers, and says it when somebody keeps them from the work, or when a try of it has failed: all
+ * tries together take hours.
+ */
+function waitForWorkers(
+  installation: Installation,
+  job: Range | History,
+  note: (line: string) => void,
+): () => Promise<void> {
   const { sweepJobs, shards } = installation;
   let wasPaused = false;
+  let failed = 0;
+
+  async function tellFailure(): Promise<void> {
+    const { tries, reason } = (await sweepJobs.lastFailure(shards.first, job)) ?? { tries: 0, reason: "" };
+    if (tries > 0 && tries < sweeps.attempts && tries !== failed) {
+      const why = reason.replace(/\.$/, "");
+      note(
+        `Try ${tries} of ${sweeps.attempts} failed: ${why}. It is tried again, also where Ctrl-C ends this command.`,
+      );
+    }
+    failed = tries;
+  }
+
   return async () => {
     await requireWorker(installation);
     const isPaused = await sweepJobs.isPaused(shards.first);
     if (isPaused && !wasPaused) note(`${pausedWarning(sweeps.name)} This waits for that.`);
     wasPaused = isPaused;
+    await tellFailure();
     await pause(LOOK_EVERY_MS);
   };
 }
@@ -42,7 +63,7 @@ export async function compareRange(
   onProgress: (run: SweepRun) => void = () => {},
 ): Promise<SweepRun> {
   const { runs, sweepJobs, shards } = installation;
-  const wait = waitForWorkers(installation, note);
+  const wait = waitForWorkers(installation, range, note);
   if ((await runs.report(range.name)) === undefined) await sweepJobs.ensure(shards.first, range, 0);
   let seen = -1;
   for (;;) {
@@ -72,7 +93,7 @@ export async function tellHistory(
   note: (line: string) => void,
 ): Promise<void> {
   const { sweepJobs, shards } = installation;
-  const wait = waitForWorkers(installation, note);
+  const wait = waitForWorkers(installation, history, note);
   await sweepJobs.ensure(shards.first, history, 0);
   while (await sweepJobs.isPending(shards.first, history)) await wait();
 }

@@ -5,6 +5,12 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { DataOf, QueueContract } from "./contract.ts";
 import { jobOptions } from "./producer.ts";
 
+/** Nobody's data: as in a list of failed jobs, it is what an error says. */
+export interface JobFailure {
+  readonly tries: number;
+  readonly reason: string;
+}
+
 /** Jobs that are there or not: their ids follow from what they are for. */
 export interface PendingJobs<Contract extends QueueContract> {
   /**
@@ -19,6 +25,8 @@ export interface PendingJobs<Contract extends QueueContract> {
   ): Promise<void>;
   /** Whether a job of that identity is waiting, delayed or running. */
   isPending(shard: Shard, data: DataOf<Contract>): Promise<boolean>;
+  /** How many tries of the job of that identity have failed, and why the last did; undefined where none has, or it is gone. */
+  lastFailure(shard: Shard, data: DataOf<Contract>): Promise<JobFailure | undefined>;
   /** Whether somebody has paused the shard's queue: its jobs wait until it goes on. */
   isPaused(shard: Shard): Promise<boolean>;
   close(): Promise<void>;
@@ -55,6 +63,11 @@ export function createPendingJobs<Contract extends QueueContract>(ports: {
     async isPending(shard, data) {
       const state = await queueOf(shard).getJobState(jobId(contract.identity(data)));
       return !["unknown", "completed", "failed"].includes(state);
+    },
+    async lastFailure(shard, data) {
+      const job = await queueOf(shard).getJob(jobId(contract.identity(data)));
+      if (job === undefined || job.attemptsMade === 0) return undefined;
+      return { tries: job.attemptsMade, reason: job.failedReason };
     },
     isPaused: (shard) => queueOf(shard).isPaused(),
     async close() {
