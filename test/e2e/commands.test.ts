@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import { sweeps } from "@calendly-worker/core/queues/contracts";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { createShards, lookupExpiryKey } from "@calendly-worker/core/redis/keys";
+import { createShards, credentialReportKey, lookupExpiryKey } from "@calendly-worker/core/redis/keys";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { createTestDeliveries } from "@calendly-worker/core/store/test-deliveries";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -585,5 +585,60 @@ describe("tokens status", () => {
     simulator.setToken("heir", { state: "revoked" });
     await redis.hset("{calendly:0}:api:tokens", `${heir?.fingerprint}:state`, "revoked");
     expect(await step(both)).toMatchObject({ step: 2, next: expect.stringContaining("set another one") });
+  });
+
+  interface Status {
+    readonly signingKeys: readonly { readonly slot: string; readonly fingerprint: string; readonly verified: number }[];
+    readonly advice: readonly { readonly code: string; readonly slot: string }[];
+  }
+  const ofKeys = async () => await json<Status>(["tokens", "status"]);
+  const verify = async (key: string) => {
+    const body = createdBody(newInvitee());
+    const signature = signatureHeader(body, key);
+    expect((await deliver(ingest.webhookUrl, body, { signature })).status).toBe(200);
+  };
+
+  test("says what each signing key has verified, and when the old one may go", async () => {
+    const newer = "newer-key-not-a-secret";
+    await ingest.end();
+    ingest = await startIngest(server.url, { CALENDLY_WEBHOOK_SIGNING_KEY_SECONDARY: newer });
+    await ingest.untilLogged("ready for deliveries");
+    const before = await ofKeys();
+    expect(before.signingKeys).toMatchObject([{ slot: "primary" }, { slot: "secondary", verified: 0 }]);
+    expect(before.advice).toMatchObject([{ code: "new_signing_key_not_seen", slot: "secondary" }]);
+
+    await Promise.all([verify(SIGNING_KEY), verify(newer)]);
+    const areCounted = async () =>
+      (await ofKeys()).signingKeys.every(
+        ({ verified }, index) => verified > (before.signingKeys[index]?.verified ?? 0),
+      );
+    await until("the deliveries are counted", areCounted);
+    expect((await ofKeys()).advice).toEqual([]);
+    const checked = async (sinceCheck: number) => {
+      const signingKeys = (await ofKeys()).signingKeys.map((key) => ({ ...key, verifiedSinceCheck: sinceCheck }));
+      const [primary] = signingKeys;
+      const report = { checkedAt: new Date().toISOString(), tokens: [], signingKeys: [primary], advice: [] };
+      await redis.set(credentialReportKey, JSON.stringify(report));
+    };
+    await checked(1);
+    expect((await ofKeys()).advice).toEqual([]);
+    await checked(0);
+    expect((await ofKeys()).advice).toMatchObject([{ code: "old_signing_key_may_go", slot: "primary" }]);
+    const { stdout } = await run(["tokens", "status"]);
+    expect(stdout).toMatch(/^primary signing key \([0-9a-f]{16}\) {2}\d+ deliveries verified, last used 20/m);
+    expect(stdout).toMatch(/^secondary signing key \([0-9a-f]{16}\) {2}1 deliveries verified, last used 20/m);
+    expect(stdout).toMatch(/^→ No delivery has been verified with the primary signing key .*: it may go\.$/m);
+    expect(stdout).not.toContain(newer);
+  });
+
+  test("says what the worker's check has found of a token, as long as that is in its place", async () => {
+    const { tokens } = await json<{ tokens: { slot: string; fingerprint: string }[] }>(["tokens", "status"]);
+    const advice = [{ code: "token_lacks_scope", slot: "primary", message: "The primary token lacks users:read." }];
+    const report = { checkedAt: new Date().toISOString(), tokens, signingKeys: [], advice };
+    await redis.set(credentialReportKey, JSON.stringify(report));
+    expect((await run(["tokens", "status"])).stdout).toContain("→ The primary token lacks users:read.");
+    simulator.setToken("another");
+    const { stdout } = await run(["tokens", "status"], { CALENDLY_API_TOKEN: "another" });
+    expect(stdout).not.toContain("lacks users:read");
   });
 });

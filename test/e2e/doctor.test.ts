@@ -1,6 +1,7 @@
+import { readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
-import { deploymentKey, heartbeatsKey } from "@calendly-worker/core/redis/keys";
+import { apiBudgetKey, deploymentKey, heartbeatsKey } from "@calendly-worker/core/redis/keys";
 import { createDestinationStore } from "@calendly-worker/core/store/destinations";
 import { openFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createSubscriptionStore } from "@calendly-worker/core/store/subscriptions";
@@ -521,6 +522,20 @@ test("destinations that are paused, or would not take something, are warnings", 
       advice: expect.stringContaining("destinations dead-letters"),
     },
   ]);
+});
+
+test("requests that are used up are told of, for which /ops sends people here", async () => {
+  const remedies = readFileSync(new URL("../../apps/worker/src/ops/remedies.ts", import.meta.url), "utf8");
+  expect(remedies).toMatch(/api_budget_used_up: \{[^}]*"pnpm calendly doctor"/);
+  const soon = String(Date.now() + 60_000);
+  await inRedis(["HSET", apiBudgetKey, "blocked_until", soon], ["HDEL", apiBudgetKey, "blocked_until"]);
+  const { findings } = await examine();
+  expect(findings).toContainEqual({
+    check: "rate limit",
+    status: "warning",
+    message: expect.stringContaining("used up"),
+    advice: expect.stringContaining("Wait a minute"),
+  });
 });
 
 test("what the token may not look at is not said to be well", async () => {

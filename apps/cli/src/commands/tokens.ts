@@ -1,18 +1,22 @@
 import { userInfo } from "node:os";
 import {
+  type Advice,
+  adviseOnSigningKeys,
   adviseOnTokenRotation,
   adviseOnTokens,
   NEEDED_SCOPES,
+  type SigningKeyRecord,
   type TokenRecord,
   tokenState,
 } from "@calendly-worker/core/calendly/credential-advice";
+import type { CredentialReport, Credentials } from "@calendly-worker/core/store/credentials";
 import { Command, Option } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { wholeNumber } from "../options.ts";
 
 export function tokensCommand(ports: CommandPorts): Command {
   return new Command("tokens")
-    .description("Calendly's API tokens.")
+    .description("Calendly's API tokens, and the signing keys of its webhook.")
     .addCommand(statusCommand(ports))
     .addCommand(snoozeCommand(ports));
 }
@@ -57,7 +61,9 @@ function whoRunsThis(): string {
 
 function statusCommand({ open, say }: CommandPorts): Command {
   return new Command("status")
-    .description("Says of each token how it is, how much it was used, when each scope last worked, and what to do.")
+    .description(
+      "Says of each token how it is, how much it was used and when each scope last worked, of each signing key that is accepted what was verified with it, and what to do.",
+    )
     .option("--json", "print JSON")
     .action(async ({ json }: { json?: true }) => {
       const { config, openCalendly, snoozes } = await open();
@@ -66,28 +72,66 @@ function statusCommand({ open, say }: CommandPorts): Command {
       const tokens = await credentials.tokens(gate.tokens);
       const snoozed = await Promise.all(tokens.map(({ fingerprint }) => snoozes.until(fingerprint)));
       const rotation = adviseOnTokenRotation(tokens, await credentials.retiredTokens(gate.tokens), Date.now());
-      const advice = adviseOnTokens(tokens, maxUsage, Date.now());
+      const report = await credentials.report();
+      const signingKeys = await readSigningKeys(credentials, report);
+      const advice = [
+        ...adviseOnTokens(tokens, maxUsage, Date.now()),
+        ...adviceOfTheCheck(report, tokens),
+        ...adviseOnSigningKeys(signingKeys),
+      ];
       if (json) {
         const states = tokens.map((token, index) => ({
           ...token,
           state: tokenState(token, maxUsage),
           snoozedUntil: snoozed[index] === undefined ? null : new Date(snoozed[index]).toISOString(),
         }));
-        return say(JSON.stringify({ tokens: states, advice, rotation }));
+        const keys = signingKeys.map(({ verifiedSinceCheck: _, ...key }) => key);
+        return say(JSON.stringify({ tokens: states, signingKeys: keys, advice, rotation }));
       }
       for (const [index, token] of tokens.entries()) {
         for (const line of linesOf(token, maxUsage)) say(line);
         const until = snoozed[index];
         if (until !== undefined) say(`  the alert about its use is snoozed until ${new Date(until).toISOString()}`);
       }
+      for (const key of signingKeys) say(lineOf(key));
+      if (signingKeys.length === 0) say("No ingest has told yet which signing keys it accepts.");
       for (const { message } of advice) say(`→ ${message}`);
       const { step, next } = rotation;
       say(step === undefined ? `Rotation: ${next}` : `Rotation, step ${step} of 7: ${next}`);
     });
 }
 
+/**
+ * Counted since the check before the last one: the last may have been a minute ago, and a key that nothing was verified
+ * with since then is in use all the same.
+ */
+async function readSigningKeys(
+  credentials: Credentials,
+  report: CredentialReport | undefined,
+): Promise<SigningKeyRecord[]> {
+  const before = (report?.signingKeys ?? []).map((key) => [key.fingerprint, key.verified - key.verifiedSinceCheck]);
+  return await credentials.signingKeys(Object.fromEntries(before));
+}
+
+/** What only the worker's check finds out, as it asks Calendly, of tokens that are in their places still. */
+function adviceOfTheCheck(report: CredentialReport | undefined, tokens: readonly TokenRecord[]): readonly Advice[] {
+  if (report === undefined) return [];
+  const inSlot = (records: readonly TokenRecord[], slot: Advice["slot"]) =>
+    records.find((token) => token.slot === slot)?.fingerprint;
+  return report.advice.filter(
+    ({ code, slot }) =>
+      (code === "token_of_another_user" || code === "token_lacks_scope") &&
+      inSlot(report.tokens, slot) === inSlot(tokens, slot),
+  );
+}
+
+const at = (ms: number | undefined) => (ms === undefined ? "never" : new Date(ms).toISOString());
+
+function lineOf({ slot, fingerprint, verified, lastUsedAt }: SigningKeyRecord): string {
+  return `${slot} signing key (${fingerprint})  ${verified} deliveries verified, last used ${at(lastUsedAt)}`;
+}
+
 function linesOf(token: TokenRecord, maxUsage: number): string[] {
-  const at = (ms: number | undefined) => (ms === undefined ? "never" : new Date(ms).toISOString());
   const { slot, fingerprint, used, lastUsedAt, provenScopes } = token;
   return [
     `${slot} (${fingerprint})  ${tokenState(token, maxUsage)}, ${used} of ${maxUsage} requests, last used ${at(lastUsedAt)}`,

@@ -26,7 +26,7 @@ export const REMEDIES: Readonly<Record<Reason, Remedy>> = {
   },
   api_budget_used_up: {
     says: "The account's requests of this window are used up; what needs one waits.",
-    command: "pnpm calendly tokens status",
+    command: "pnpm calendly doctor",
   },
   deliveries_pile_up: {
     says: "A delivery has waited for more than five minutes.",
