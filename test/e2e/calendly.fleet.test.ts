@@ -82,7 +82,7 @@ describe("four workers with a cold cache", () => {
     const variables = {
       CALENDLY_API_BASE_URL: simulator.url,
       CALENDLY_API_TOKEN: DEMO_TOKEN,
-      CALENDLY_CACHE_TTL: "60",
+      CALENDLY_CACHE_TTL: "3600",
       LOG_LEVEL: "info",
     };
     // Each comes four times, as from four subscriptions.
