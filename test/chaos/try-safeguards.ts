@@ -50,7 +50,8 @@ function resultOf({ file, name }: Safeguard["test"]): Result {
   if (build.status !== 0) return "does not build";
   const report = join(copy, ".local", "result.json");
   rmSync(report, { force: true });
-  const args = ["scripts/bootstrap.mjs", "test", file, "-t", name, "--json", `--outputFile=${report}`];
+  // A red test may leave open what it has started.
+  const args = ["scripts/bootstrap.mjs", "test", file, "-t", name, "--forceExit", "--json", `--outputFile=${report}`];
   spawnSync(node, args, { cwd: copy, stdio: "ignore" });
   if (!existsSync(report)) return "no test ran";
   const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, "utf8"));

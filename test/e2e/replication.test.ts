@@ -100,15 +100,18 @@ test("what the replica has not got is answered 503 in time, repeats and what nob
 });
 
 test("what only a primary that was replaced has is not acknowledged on the word of its successor's replicas", async () => {
-  const old = await startRedisNode();
-  const successor = await startReplica(old);
-  const another = await startReplica(old);
-  const proxy = await startTcpProxy(old.port);
-  const led = await startIngest(`redis://127.0.0.1:${proxy.port}`, { REDIS_WAIT_REPLICAS: "1" });
+  const old = lifecycle.own("old", await startRedisNode(), (owned) => owned.stop());
+  const successor = lifecycle.own("successor", await startReplica(old), (owned) => owned.stop());
+  const another = lifecycle.own("another", await startReplica(old), (owned) => owned.stop());
+  const proxy = lifecycle.own("proxy", await startTcpProxy(old.port), (owned) => owned.close());
+  const variables = { REDIS_WAIT_REPLICAS: "1" };
+  const starting = startIngest(`redis://127.0.0.1:${proxy.port}`, variables);
+  const led = lifecycle.own("ingest", await starting, (owned) => owned.end());
   await led.untilLogged("ready for deliveries");
 
   // As Sentinels do it: the replicas are turned round first, then connections to the old one are closed.
-  const [first, second] = [await connectRedis(successor.url), await connectRedis(another.url)];
+  const first = lifecycle.own("first", await connectRedis(successor.url), disconnect);
+  const second = lifecycle.own("second", await connectRedis(another.url), disconnect);
   await first.replicaof("NO", "ONE");
   await second.replicaof("127.0.0.1", successor.port);
   await untilFollowed(successor);
@@ -125,10 +128,6 @@ test("what only a primary that was replaced has is not acknowledged on the word 
   });
   expect(again.body).toMatchObject({ status: "accepted" });
   expect(await waitingAt(another)).toBe(1);
-  for (const redis of [first, second]) disconnect(redis);
-  await led.end();
-  await proxy.close();
-  for (const server of [another, successor, old]) await server.stop();
 });
 
 test("a job that was begun with a primary which was replaced is not done by a word to its successor", async () => {
