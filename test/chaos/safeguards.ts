@@ -93,7 +93,7 @@ export const SAFEGUARDS: readonly Safeguard[] = [
     file: `${CORE}/store/scripts/take-host-time.lua`,
     code: "if known and before.version > tonumber(version) then",
     without: "if false then",
-    test: { file: "test/e2e/worker.order.test.ts", name: "200 histories" },
+    test: { file: "test/e2e/worker.conflicts.test.ts", name: "takes nothing when it comes late" },
   },
   {
     name: "taking over from a worker that went silent",

@@ -84,6 +84,14 @@ async function takeOfAll(
   return outcomes.map(({ id }) => id);
 }
 
+test("what a booking took before it was moved takes nothing when it comes late", async () => {
+  const [noon, evening] = ["2030-02-01T12:00:00Z", "2030-02-01T18:00:00Z"];
+  expect(await take("slow", "moved", 2, evening)).toEqual([]);
+  expect(await take("slow", "moved", 1, noon)).toEqual([]);
+  expect(await take("slow", "at-noon", 1, noon)).toEqual([]);
+  expect(await take("slow", "in-the-evening", 1, evening)).toHaveLength(1);
+});
+
 test("what is told of a host's last conflict does not outlive what the host has", async () => {
   now = Date.parse("2030-01-01T00:00:00Z");
   await take("LAST", "A", 1, "2030-01-02T10:00:00Z");
