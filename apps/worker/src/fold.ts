@@ -9,7 +9,7 @@ import { parseResourceUri } from "@calendly-worker/core/calendly/references";
 import type { JobContext } from "@calendly-worker/core/queues/consumer";
 import type { Place, Shards } from "@calendly-worker/core/redis/keys";
 import type { ReplicatedElsewhere } from "@calendly-worker/core/redis/replication";
-import type { BookingStore, Delivery } from "@calendly-worker/core/store/bookings";
+import { type BookingStore, type Delivery, isDelivered } from "@calendly-worker/core/store/bookings";
 import type { EventTypes } from "@calendly-worker/core/store/event-types";
 import type { Expectations } from "@calendly-worker/core/store/expectations";
 import { type HostTimes, hostIdOf } from "@calendly-worker/core/store/host-times";
@@ -279,7 +279,8 @@ const endedIn = ({ shard, marked }: FoldContext) => (marked === undefined ? [sha
 
 /** Identity of the fact that Calendly has told by itself; undefined where it has only been asked. */
 function factDelivered({ fact, delivery }: Pending): string | undefined {
-  return delivery?.origin === "reconcile" ? delivery.deliveredLate : delivery && fact.identity;
+  if (delivery === undefined || !isDelivered(delivery)) return undefined;
+  return delivery.deliveredLate ?? fact.identity;
 }
 
 /** Ids that belong to the same booking as the fact: whoever waits for one of them can be taken up. */

@@ -245,7 +245,9 @@ export function streamEntries(outcomes: readonly Outcome[]): string[] {
 }
 
 /** Whether Calendly has told of it by itself, and not only when it was asked. */
-const isDelivered = ({ origin, deliveredLate }: Delivery) => origin !== "reconcile" || deliveredLate !== undefined;
+export function isDelivered({ origin, deliveredLate }: Delivery): boolean {
+  return origin !== "reconcile" || deliveredLate !== undefined;
+}
 
 function parseDelivery(json: string): Delivery {
   return deliveries.data.parse(JSON.parse(json));
