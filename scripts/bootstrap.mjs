@@ -189,6 +189,8 @@ function run() {
       ...process.env,
       PATH: [bin, ...(existsSync(tools) ? [tools] : []), process.env.PATH ?? ""].join(delimiter),
       TEST_REDIS_SERVER: redis.server,
+      // Hundreds of processes of the same code are started by the tests.
+      NODE_COMPILE_CACHE: join(root, ".local", "compile-cache"),
       TEST_LACKS: lacking.join(),
     },
   });

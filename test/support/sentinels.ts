@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { disconnect } from "@calendly-worker/core/redis/connect";
+import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { atExit } from "./at-exit.ts";
 import { connectRedis } from "./connect-redis.ts";
 import {
@@ -72,7 +72,12 @@ export async function startSentinels(
 
   try {
     const url = `${scheme}-sentinel://${credentialsOf(user)}${ports.map((port) => `127.0.0.1:${port}`).join()}/${NAME}`;
-    for (const port of ports) await untilComplete(`${scheme}://127.0.0.1:${port}`);
+    const sentinels = await Promise.all(ports.map((port) => hurried(`${scheme}://127.0.0.1:${port}`)));
+    try {
+      await Promise.all(sentinels.map(untilComplete));
+    } finally {
+      for (const sentinel of sentinels) disconnect(sentinel);
+    }
     const connection = await connectRedis(primary.url);
     await until("the replica has all", async () => /slave0:.*state=online/.test(await connection.info("replication")));
     disconnect(connection);
@@ -88,13 +93,18 @@ function startSentinel(program: string, file: string, lines: readonly string[]):
   return spawn(program, [file, "--sentinel"], { stdio: "ignore", detached: true });
 }
 
-/** It knows the replica and the two others. */
-async function untilComplete(url: string): Promise<void> {
+/**
+ * Tells a Sentinel to look around more often than every two and ten seconds: by that it finds the others, and makes a
+ * primary that comes back a replica. How long a primary may be away stays as it is.
+ */
+async function hurried(url: string): Promise<Redis> {
   const sentinel = await until("the Sentinel answers", () => connectRedis(url).catch(() => undefined));
-  try {
-    const isComplete = async () => /slaves=1,sentinels=3/.test(await sentinel.info("sentinel"));
-    await until("the Sentinels know each other", isComplete, { deadlineMs: 30_000, everyMs: 100 });
-  } finally {
-    disconnect(sentinel);
-  }
+  await sentinel.call("SENTINEL", "DEBUG", "INFO-PERIOD", 500, "PUBLISH-PERIOD", 500);
+  return sentinel;
+}
+
+/** It knows the replica and the two others. */
+async function untilComplete(sentinel: Redis): Promise<void> {
+  const isComplete = async () => /slaves=1,sentinels=3/.test(await sentinel.info("sentinel"));
+  await until("the Sentinels know each other", isComplete, { deadlineMs: 30_000, everyMs: 100 });
 }
