@@ -1,6 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Faults as CalendlyFaults } from "../simulator/faults.ts";
 import { jobCount } from "../support/job-count.ts";
+import { FAIL_OVER_MS } from "../support/redis-node.ts";
 import { until } from "../support/until.ts";
 import type { Installation, Release } from "./installation.ts";
 import type { Role } from "./role.ts";
@@ -59,38 +60,27 @@ export const redisGone =
     return await notReadyFor(installation, ms / 2, () => (how === "killed" ? server.restart() : server.thaw()));
   };
 
+/** What happens until the primary is missed is refused, and the rows are many. */
+const SOON_MS = 1_000;
+
 /** The old primary comes back as a replica of the new one. */
 export const failOver =
   (how: "killed" | "frozen"): BringAbout =>
-  async (installation, ms) => {
-    const { server, redis } = installation;
-    const before = await portOf(redis);
+  async ({ server, redis, several }, ms) => {
+    if (several === undefined) throw new Error("there is nobody to take over from a single Redis");
+    const isElsewhere = async () => (await several.primaryPort()) !== server.port;
+    expectThat(!(await isElsewhere()), "the server that is hurt is the primary");
+    await several.failOverAfter(SOON_MS);
     await (how === "killed" ? server.kill() : server.freeze());
-    const isElsewhere = async () => (await portOf(redis)) !== before;
     await until("another one is the primary", isElsewhere, PATIENCE);
+    // On a busy machine the new one may not answer for a second either.
+    await several.failOverAfter(FAIL_OVER_MS);
+    // It stands still for longer than its clients wait for an answer: this is one of them.
+    if (how === "frozen") await redis.ping();
     await pause(ms / 2);
     await (how === "killed" ? server.restart() : server.thaw());
-    return async () => expectThat((await portOf(redis)) !== before, "the new primary stayed it");
+    return async () => expectThat(await isElsewhere(), "the new primary stayed it");
   };
-
-const portOf = async (redis: Installation["redis"]) => /tcp_port:(\d+)/.exec(await redis.info("server"))?.[1];
-
-/** Of the node that answers for that key, as the node itself says. */
-async function portOfKey(redis: Installation["redis"], key: string): Promise<number> {
-  const text = await redis.eval("return redis.call('INFO', 'server')", 1, key);
-  return Number(/tcp_port:(\d+)/.exec(String(text))?.[1]);
-}
-
-export async function firstPrimaryKilled({ server, redis, shards }: Installation, ms: number): Promise<undefined> {
-  const key = `${shards.first.tag}:anything`;
-  const before = await portOfKey(redis, key);
-  expectThat(before === server.port, `the first shard is on port ${server.port}, not ${before}`);
-  await server.kill();
-  const isElsewhere = async () => (await portOfKey(redis, key).catch(() => before)) !== before;
-  await until("another one has its keys", isElsewhere, PATIENCE);
-  await pause(ms / 2);
-  await server.restart();
-}
 
 export const calendlyIs =
   (change: Partial<CalendlyFaults>): BringAbout =>

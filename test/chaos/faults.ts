@@ -9,7 +9,6 @@ import {
   ended,
   expectThat,
   failOver,
-  firstPrimaryKilled,
   notReadyFor,
   redisGone,
 } from "./bring-about.ts";
@@ -30,8 +29,9 @@ export interface Fault {
 }
 
 const TOOK_OVER = "took over a job whose worker went silent";
-/** No job takes so long in the hands of a worker that goes on. */
-const HELD_MS = 300;
+/** Each answer of Redis takes so much longer, and no job so long in the hands of a worker that goes on. */
+const SLOW_MS = 10;
+const HELD_MS = 500;
 
 const isSoon = async (what: string, condition: () => boolean) =>
   await until(what, condition, { deadlineMs: 5_000 }).then(
@@ -74,10 +74,11 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "a worker stands still past its locks",
-    async bringAbout({ redis, shards, workers: [frozen, other] }, ms) {
+    async bringAbout({ redis, shards, proxy, workers: [frozen, other] }, ms) {
       const active = () => redis.lrange(`${shards.first.tag}:deliveries:active`, 0, -1);
       const takeovers = () => other.now().logs.filter(({ msg }) => msg === TOOK_OVER).length;
-      // It stands still with jobs in its hands, or else this shows nothing.
+      // It stands still with jobs in its hands, or else this shows nothing: they take a little longer until it does.
+      proxy.delay(SLOW_MS);
       for (let tries = 0; ; tries++) {
         const before = takeovers();
         frozen.freeze();
@@ -89,6 +90,7 @@ export const FAULTS: readonly Fault[] = [
         frozen.thaw();
         await pause(50);
       }
+      proxy.delay(0);
       await pause(ms);
       frozen.thaw();
       return () => expectThat(frozen.all.length === 1, "the worker that stood still went on");
@@ -168,7 +170,7 @@ export const FAULTS: readonly Fault[] = [
     needs: "program",
     mayLose: "what its replica had not got yet, whatever the primary's settings",
     installation: { isCluster: true, variables: { CALENDLY_SHARDS: "3" } },
-    bringAbout: firstPrimaryKilled,
+    bringAbout: failOver("killed"),
   },
   {
     name: "Sentinel: killed, REDIS_WAIT_REPLICAS=1",
@@ -186,7 +188,7 @@ export const FAULTS: readonly Fault[] = [
     name: "Cluster: killed, REDIS_WAIT_REPLICAS=1",
     needs: "program",
     installation: { isCluster: true, variables: { CALENDLY_SHARDS: "3", REDIS_WAIT_REPLICAS: "1" } },
-    bringAbout: firstPrimaryKilled,
+    bringAbout: failOver("killed"),
   },
   {
     name: "Redis: forgets its scripts, again and again",

@@ -4,12 +4,12 @@ import { createShards, type Shards } from "@calendly-worker/core/redis/keys";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import type { Variables } from "../support/app-process.ts";
 import { clockAhead } from "../support/clock-ahead.ts";
-import { startCluster } from "../support/cluster.ts";
+import { type Cluster, startCluster } from "../support/cluster.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { jobCount } from "../support/job-count.ts";
 import { buildPreviousRelease } from "../support/previous-release.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedisNode } from "../support/redis-node.ts";
-import { startSentinels } from "../support/sentinels.ts";
+import { type Sentinels, startSentinels } from "../support/sentinels.ts";
 import { SHORT_LOCKS, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
@@ -27,6 +27,8 @@ export interface Installation {
   readonly webhookUrl: string;
   readonly ingest: Role;
   readonly workers: readonly [Role, Role];
+  /** Those that make another server the primary where `server` is gone, if there are any. */
+  readonly several: Sentinels | Cluster | undefined;
   /** Puts a release in the place of what runs: one process after the other, each once the one before works. */
   deploy(release: Release): Promise<void>;
   /** Lets the apps go on with a clock that is so far ahead, and Calendly's signatures too. Redis keeps its time. */
@@ -63,8 +65,6 @@ process.setMaxListeners(50);
 const SPEED = 240;
 /** In four seconds: a fail-over takes so long that those refused before it would come again a quarter of a minute after it. */
 const SPEED_OF_FAIL_OVERS = 960;
-/** What happens until then is refused, and the rows are many. */
-const FAIL_OVER_MS = 1_000;
 /** Nobody waits longer for an answer; Calendly's own patience makes a frozen process last for ever. */
 const TIMEOUTS = { connectMs: 3_000, readMs: 4_000 };
 
@@ -83,22 +83,22 @@ export async function startInstallation({
   const close = () => lifecycle.close("it was hurt enough");
   try {
     const cluster = isCluster
-      ? lifecycle.own("cluster", await startCluster(redisOptions, FAIL_OVER_MS), (owned) => owned.stop())
+      ? lifecycle.own("cluster", await startCluster(redisOptions), (owned) => owned.stop())
       : undefined;
     const server =
       cluster?.primaries[0] ?? lifecycle.own("redis", await startRedisNode(redisOptions), (owned) => owned.stop());
     const proxy = lifecycle.own("proxy", await startTcpProxy(server.port), (owned) => owned.close());
     const sentinels = hasSentinels
-      ? lifecycle.own("sentinels", await startSentinels(server, redisOptions, FAIL_OVER_MS), (owned) => owned.stop())
+      ? lifecycle.own("sentinels", await startSentinels(server, redisOptions), (owned) => owned.stop())
       : undefined;
-    const severalUrl = cluster?.url ?? sentinels?.url;
-    const redis = lifecycle.own("connection", await connectRedis(severalUrl ?? server.url), disconnect);
+    const several = cluster ?? sentinels;
+    const redis = lifecycle.own("connection", await connectRedis((several ?? server).url), disconnect);
     const simulator = lifecycle.own(
       "simulator",
       await startSimulator({ seed, speed, rateLimit: apiRequestsPerMinute, timeouts: TIMEOUTS }),
       (owned) => owned.close(),
     );
-    const redisUrl = severalUrl ?? `redis://127.0.0.1:${proxy.port}`;
+    const redisUrl = several?.url ?? `redis://127.0.0.1:${proxy.port}`;
     const port = await freePort();
     const settings = {
       ...SHORT_LOCKS,
@@ -147,6 +147,7 @@ export async function startInstallation({
       webhookUrl: `http://127.0.0.1:${port}${WEBHOOK_PATH}`,
       ingest,
       workers: [first, second],
+      several,
       deploy: async (next) => await replaceAll(await startsOf(next)),
       async goAhead(seconds) {
         const environment = clockAhead(seconds);

@@ -24,8 +24,10 @@ export interface Load {
 }
 
 const TICK_MS = 20;
-/** Told side by side. */
-const STORIES_AT_ONCE = 30;
+/** Told side by side: what is under way in the end is told at once, and must not outweigh what was told before. */
+const MOST_STORIES_AT_ONCE = 30;
+const storiesAtOnce = (deliveriesPerSecond: number) =>
+  Math.min(MOST_STORIES_AT_ONCE, Math.ceil(deliveriesPerSecond / 4));
 /** Each fact is delivered so often at least, as if there were two subscriptions. */
 const COPIES = 2;
 /** One step in so many goes with a delivery that nobody can read, and with a forged one. */
@@ -43,6 +45,7 @@ export function startLoad(simulator: Simulator, webhookUrl: string, deliveriesPe
   const stories = fc.sample(storyOf({ moves: 4, noShowToggles: 3 }), { numRuns: 500, seed });
   const all: BegunStory[] = [];
   let open: BegunStory[] = [];
+  const atOnce = storiesAtOnce(deliveriesPerSecond);
   const strange = createStrangeDeliveries(webhookUrl);
   let isFinishing = false;
   let due = 0;
@@ -60,7 +63,7 @@ export function startLoad(simulator: Simulator, webhookUrl: string, deliveriesPe
   }
 
   function step(): void {
-    if (!isFinishing && open.length < STORIES_AT_ONCE) open.push(begin());
+    if (!isFinishing && open.length < atOnce) open.push(begin());
     const story = random.pick(open);
     if (!story.step()) open = open.filter((other) => other !== story);
     steps += 1;

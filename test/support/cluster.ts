@@ -20,6 +20,10 @@ export interface Cluster {
   readonly primaries: readonly RedisServer[];
   /** Theirs, in the same order. */
   readonly replicas: readonly RedisServer[];
+  /** How long a primary may be away from now on before its replica takes over; a node that is restarted begins with it. */
+  failOverAfter(ms: number): Promise<void>;
+  /** Of the primary that has the lowest slots, as the replica of the beginning sees it. */
+  primaryPort(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -68,6 +72,15 @@ export async function startCluster(
     ...(isTls && { tls: {} }),
   };
   const nodes = servers.map(({ port }) => new Redis({ ...asAdministrator, port }));
+  async function ask<Answer>(port: number, question: (node: Redis) => Promise<Answer>): Promise<Answer> {
+    const node = new Redis({ ...asAdministrator, port, lazyConnect: true, retryStrategy: () => null });
+    try {
+      await node.connect();
+      return await question(node);
+    } finally {
+      node.disconnect();
+    }
+  }
   try {
     const [first] = nodes;
     for (const [index, node] of nodes.slice(0, PRIMARIES).entries()) {
@@ -104,27 +117,40 @@ export async function startCluster(
       const knowsNames = async () => !JSON.stringify(await node.cluster("SLOTS")).includes('"?"');
       await until("the nodes know each other's names", knowsNames, { deadlineMs: 20_000 });
     }
-    // It is forgotten by a restart.
-    const bePatient = async (node: Redis) => await node.config("SET", "cluster-node-timeout", String(failOverMs));
+    let patienceMs = failOverMs;
+    const bePatient = async (node: Redis) => await node.config("SET", "cluster-node-timeout", String(patienceMs));
     await Promise.all(nodes.map(bePatient));
     const primaries = servers.slice(0, PRIMARIES).map((server) => ({
       ...server,
       async restart() {
         await server.restart();
-        const node = new Redis({ ...asAdministrator, port: server.port });
-        try {
+        await ask(server.port, async (node) => {
           const isOk = async () => /cluster_state:ok/.test(String(await node.cluster("INFO")));
           // It waits a while for news before it takes writes.
           await until("the cluster is well again", isOk, { deadlineMs: 20_000 });
+          // It has forgotten it.
           await bePatient(node);
-        } finally {
-          node.disconnect();
-        }
+        });
       },
     }));
     const url = `redis${isTls ? "s" : ""}-cluster://${credentialsOf(options.user)}${servers.map(({ port }) => `${host}:${port}`).join()}`;
     disconnect(await connectRedis(url));
-    return { url, primaries, replicas: servers.slice(PRIMARIES), stop };
+    return {
+      url,
+      primaries,
+      replicas: servers.slice(PRIMARIES),
+      async failOverAfter(ms) {
+        patienceMs = ms;
+        // One that is away is told when it is back.
+        for (const { port } of servers) await ask(port, bePatient).catch(() => {});
+      },
+      async primaryPort() {
+        const [replica] = servers.slice(PRIMARIES) as [RedisServer];
+        const slots = await ask(replica.port, (node) => node.cluster("SLOTS"));
+        return slots.find(([from]) => from === 0)?.[2]?.[1] ?? 0;
+      },
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;

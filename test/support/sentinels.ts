@@ -21,18 +21,17 @@ import { until } from "./until.ts";
 export interface Sentinels {
   /** As REDIS_URL. */
   readonly url: string;
+  /** How long the primary may be away from now on before the replica takes over. */
+  failOverAfter(ms: number): Promise<void>;
+  /** Of the primary, as they see it. */
+  primaryPort(): Promise<number>;
   stop(): Promise<void>;
 }
 
 const NAME = "bookings";
 const LOCAL = new URL("../../.local/", import.meta.url).pathname;
 
-/** `failOverMs`: how long the primary may be away before the replica takes over. */
-export async function startSentinels(
-  primary: RedisServer,
-  options: RedisOptions,
-  failOverMs = FAIL_OVER_MS,
-): Promise<Sentinels> {
+export async function startSentinels(primary: RedisServer, options: RedisOptions): Promise<Sentinels> {
   const program = process.env["TEST_REDIS_SERVER"] || "redis-server";
   if (program === "docker") throw new Error("Sentinels need a redis-server on the PATH");
   const settings = ["--replicaof", "127.0.0.1", String(primary.port), ...(options.settings ?? [])];
@@ -51,7 +50,7 @@ export async function startSentinels(
       "bind 127.0.0.1",
       `sentinel monitor ${NAME} 127.0.0.1 ${primary.port} 2`,
       ...(administrator === undefined ? [] : [`sentinel auth-pass ${NAME} ${administrator.password}`]),
-      `sentinel down-after-milliseconds ${NAME} ${failOverMs}`,
+      `sentinel down-after-milliseconds ${NAME} ${FAIL_OVER_MS}`,
       `sentinel failover-timeout ${NAME} 3000`,
     ];
     return startSentinel(program, join(dir, `${port}.conf`), lines);
@@ -62,7 +61,10 @@ export async function startSentinels(
   };
   atExit.add(end);
 
+  const sentinels: Redis[] = [];
+
   async function stop(): Promise<void> {
+    for (const sentinel of sentinels) disconnect(sentinel);
     const ended = children.map((child) => (child.exitCode === null ? once(child, "exit") : undefined));
     end();
     atExit.remove(end);
@@ -72,16 +74,27 @@ export async function startSentinels(
 
   try {
     const url = `${scheme}-sentinel://${credentialsOf(user)}${ports.map((port) => `127.0.0.1:${port}`).join()}/${NAME}`;
-    const sentinels = await Promise.all(ports.map((port) => hurried(`${scheme}://127.0.0.1:${port}`)));
-    try {
-      await Promise.all(sentinels.map(untilComplete));
-    } finally {
-      for (const sentinel of sentinels) disconnect(sentinel);
-    }
+    for (const port of ports) sentinels.push(await hurried(`${scheme}://127.0.0.1:${port}`));
+    await Promise.all(sentinels.map(untilComplete));
     const connection = await connectRedis(primary.url);
     await until("the replica has all", async () => /slave0:.*state=online/.test(await connection.info("replication")));
     disconnect(connection);
-    return { url, stop };
+    return {
+      url,
+      async failOverAfter(ms) {
+        const set = ["SET", NAME, "down-after-milliseconds", ms] as const;
+        await Promise.all(sentinels.map((sentinel) => sentinel.call("SENTINEL", ...set)));
+      },
+      async primaryPort() {
+        const [sentinel] = sentinels as [Redis];
+        const [, port] = (await sentinel.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)) as [
+          host: string,
+          port: string,
+        ];
+        return Number(port);
+      },
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
