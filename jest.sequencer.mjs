@@ -8,8 +8,9 @@ const FIRST = [
   // Beside the first one, until it ends, run those that wait most.
   "test/chaos/matrix.test.ts",
   "test/e2e/alerts.test.ts",
-  "test/e2e/ops.pages.test.ts",
-  "test/e2e/liveness.test.ts",
+  "test/e2e/sse.test.ts",
+  "test/e2e/push.test.ts",
+  "test/e2e/ingest.connections.test.ts",
   "test/chaos/soak.test.ts",
   "test/e2e/dark-time.test.ts",
   "test/e2e/reconciliation.test.ts",
@@ -19,9 +20,11 @@ const FIRST = [
   "test/e2e/calendly.fleet.test.ts",
   "test/e2e/doctor.test.ts",
   "test/bench/bench.test.ts",
+  "test/e2e/ops.pages.test.ts",
   "test/e2e/deployment-guide.test.ts",
   "test/e2e/replication.cluster.test.ts",
   "test/e2e/worker.kill-points.test.ts",
+  "test/e2e/liveness.test.ts",
 ];
 
 export default class LongestFirst extends Sequencer {

@@ -27,7 +27,7 @@ const TICK_MS = 20;
 /** Told side by side: what is under way in the end is told at once, and must not outweigh what was told before. */
 const MOST_STORIES_AT_ONCE = 30;
 const storiesAtOnce = (deliveriesPerSecond: number) =>
-  Math.min(MOST_STORIES_AT_ONCE, Math.ceil(deliveriesPerSecond / 4));
+  Math.min(MOST_STORIES_AT_ONCE, Math.ceil(deliveriesPerSecond / 2.5));
 /** Each fact is delivered so often at least, as if there were two subscriptions. */
 const COPIES = 2;
 /** One step in so many goes with a delivery that nobody can read, and with a forged one. */
