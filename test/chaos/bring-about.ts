@@ -66,10 +66,10 @@ const SOON_MS = 1_000;
 /** The old primary comes back as a replica of the new one. */
 export const failOver =
   (how: "killed" | "frozen"): BringAbout =>
-  async ({ server, redis, several }, ms) => {
+  async ({ server, redis, shards, several }, ms) => {
     if (several === undefined) throw new Error("there is nobody to take over from a single Redis");
-    const isElsewhere = async () => (await several.primaryPort()) !== server.port;
-    expectThat(!(await isElsewhere()), "the server that is hurt is the primary");
+    const isElsewhere = async () => (await several.primaryPort(shards.first.tag)) !== server.port;
+    expectThat(!(await isElsewhere()), "the server that is hurt is the first shard's primary");
     await several.failOverAfter(SOON_MS);
     await (how === "killed" ? server.kill() : server.freeze());
     await until("another one is the primary", isElsewhere, PATIENCE);

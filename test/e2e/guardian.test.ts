@@ -186,9 +186,25 @@ test.concurrent(
     await until("all is well", async () => (await problems()) === "");
     (simulator.subscriptions as Map<string, Subscription>).delete(ours.id);
     await until("it is there again", () => simulator.subscriptions.size === 1);
-    expect([...simulator.subscriptions.values()]).toMatchObject([
-      { url: `${URL_OF_OURS}?g=1`, signingKey: SIGNING_KEY },
-    ]);
+    expect([...simulator.subscriptions.values()]).toMatchObject([{ url: URL_OF_OURS, signingKey: SIGNING_KEY }]);
+  }),
+);
+
+test.concurrent(
+  "one that a person registers while it is being made anew is the only one",
+  on(async ({ simulator, guard, problems }) => {
+    const ours = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+    await guard({ CALENDLY_SUBSCRIPTION_AUTOHEAL: "true" });
+    await until("all is well", async () => (await problems()) === "");
+    simulator.setFaults({ apiLatencyMs: 200 });
+    (simulator.subscriptions as Map<string, Subscription>).delete(ours.id);
+    const posted = () => simulator.requests().find(({ method }) => method === "POST");
+    await until("another one is asked for", posted, { everyMs: 1 });
+    const registered = simulator.subscribe(URL_OF_OURS, SIGNING_KEY);
+    await until("the answer is there", () => posted()?.status);
+    await until("all is well", async () => (await problems()) === "");
+    expect(posted()?.status).toBe(409);
+    expect([...simulator.subscriptions.values()]).toEqual([registered]);
   }),
 );
 

@@ -22,8 +22,8 @@ export interface Cluster {
   readonly replicas: readonly RedisServer[];
   /** How long a primary may be away from now on before its replica takes over; a node that is restarted begins with it. */
   failOverAfter(ms: number): Promise<void>;
-  /** Of the primary that has the lowest slots, as the replica of the beginning sees it. */
-  primaryPort(): Promise<number>;
+  /** Of the primary that has the key, as the first one's replica sees it. */
+  primaryPort(key: string): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -144,10 +144,13 @@ export async function startCluster(
         // One that is away is told when it is back.
         for (const { port } of servers) await ask(port, bePatient).catch(() => {});
       },
-      async primaryPort() {
+      async primaryPort(key) {
         const [replica] = servers.slice(PRIMARIES) as [RedisServer];
-        const slots = await ask(replica.port, (node) => node.cluster("SLOTS"));
-        return slots.find(([from]) => from === 0)?.[2]?.[1] ?? 0;
+        return await ask(replica.port, async (node) => {
+          const slot = await node.cluster("KEYSLOT", key);
+          const holding = (await node.cluster("SLOTS")).find(([from, to]) => from <= slot && slot <= to);
+          return holding?.[2]?.[1] ?? 0;
+        });
       },
       stop,
     };

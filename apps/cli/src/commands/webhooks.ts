@@ -81,7 +81,7 @@ function registerCommand({ open, say, note }: CommandPorts): Command {
       const owner = await ownerOf(client, config);
       const own = await findOwn(client, owner, url);
       // None can be enabled again, and as long as one is there its address is taken.
-      const address = own.length === 0 ? url : nextAddress(url, own);
+      const address = nextAddress(url, own);
       const wish = { url: address, events, signingKey, ...owner };
       const made = own.some(isActive) ? undefined : await makeUnlessThere(client, wish);
       if (made === undefined) {

@@ -51,8 +51,8 @@ const ROTATION_STALLED_MS = 86_400_000;
 /**
  * Looks at the webhook subscriptions of this installation, makes one anew where it may, and has what happened in the
  * dark compared with Calendly's API; judges silence, also where there is nothing to look at or Calendly does not let it
- * look. Two of it at once do no harm: the address of a new subscription follows from those that are listed, so the second
- * meets the first one's.
+ * look. Two of it at once do no harm, nor does a person who registers meanwhile: the address of a new subscription follows from
+ * those that are listed, so the second meets the first one's.
  */
 export function guardSubscription(ports: {
   readonly client: CalendlyClient;

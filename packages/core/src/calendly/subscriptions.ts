@@ -64,8 +64,12 @@ export function generationOf(url: string): number {
   return given !== null && /^\d{1,9}$/.test(given) ? Number(given) : 0;
 }
 
-/** The address for a new subscription: its generation is the highest one plus one, so that two who make it make one. */
+/**
+ * The address for a new subscription: that of the installation where nothing is subscribed to it, and else the highest
+ * generation plus one. Whoever makes one takes this, so that two who do it at once make one.
+ */
 export function nextAddress(url: string, own: readonly WebhookSubscription[]): string {
+  if (own.length === 0) return url;
   const generation = Math.max(0, ...own.map(({ callback_url }) => generationOf(callback_url))) + 1;
   const next = new URL(url);
   next.searchParams.set("g", String(generation));
