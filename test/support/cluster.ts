@@ -74,6 +74,8 @@ export async function startCluster(
   const nodes = servers.map(({ port }) => new Redis({ ...asAdministrator, port }));
   async function ask<Answer>(port: number, question: (node: Redis) => Promise<Answer>): Promise<Answer> {
     const node = new Redis({ ...asAdministrator, port, lazyConnect: true, retryStrategy: () => null });
+    // What is wrong is said by the promises as well.
+    node.on("error", () => {});
     try {
       await node.connect();
       return await question(node);
