@@ -29,8 +29,9 @@ export interface Fault {
 }
 
 const TOOK_OVER = "took over a job whose worker went silent";
-/** Each answer of Redis takes so much longer, and no job so long in the hands of a worker that goes on. */
+/** Each answer of Redis takes so much longer while a job is waited for that a worker has in its hands. */
 const SLOW_MS = 10;
+/** No job takes so long then, where its worker goes on. */
 const HELD_MS = 500;
 
 const isSoon = async (what: string, condition: () => boolean) =>

@@ -12,7 +12,6 @@ import { createShards, outcomeStreamKey, type Shard } from "@calendly-worker/cor
 import { PUSH_GROUP } from "@calendly-worker/core/store/forget-group";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { describe, expect, test } from "@jest/globals";
-import { fillRole, type Role } from "../chaos/role.ts";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import { createApiClient } from "../support/api-client.ts";
 import type { Variables } from "../support/app-process.ts";
@@ -23,6 +22,7 @@ import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
 import type { RedisServer } from "../support/redis-node.ts";
+import { fillRole, type Role } from "../support/role.ts";
 import { startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

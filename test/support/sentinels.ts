@@ -74,7 +74,8 @@ export async function startSentinels(primary: RedisServer, options: RedisOptions
 
   try {
     const url = `${scheme}-sentinel://${credentialsOf(user)}${ports.map((port) => `127.0.0.1:${port}`).join()}/${NAME}`;
-    for (const port of ports) sentinels.push(await hurried(`${scheme}://127.0.0.1:${port}`));
+    for (const port of ports) sentinels.push(await connectSentinel(`${scheme}://127.0.0.1:${port}`));
+    await Promise.all(sentinels.map(hurry));
     await Promise.all(sentinels.map(untilComplete));
     const connection = await connectRedis(primary.url);
     await until("the replica has all", async () => /slave0:.*state=online/.test(await connection.info("replication")));
@@ -106,14 +107,16 @@ function startSentinel(program: string, file: string, lines: readonly string[]):
   return spawn(program, [file, "--sentinel"], { stdio: "ignore", detached: true });
 }
 
+async function connectSentinel(url: string): Promise<Redis> {
+  return await until("the Sentinel answers", () => connectRedis(url).catch(() => undefined));
+}
+
 /**
- * Tells a Sentinel to look around more often than every two and ten seconds: by that it finds the others, and makes a
- * primary that comes back a replica. How long a primary may be away stays as it is.
+ * It looks around more often than every two and ten seconds then: by that it finds the others, and makes a primary that
+ * comes back a replica. How long a primary may be away stays as it is.
  */
-async function hurried(url: string): Promise<Redis> {
-  const sentinel = await until("the Sentinel answers", () => connectRedis(url).catch(() => undefined));
+async function hurry(sentinel: Redis): Promise<void> {
   await sentinel.call("SENTINEL", "DEBUG", "INFO-PERIOD", 500, "PUBLISH-PERIOD", 500);
-  return sentinel;
 }
 
 /** It knows the replica and the two others. */
