@@ -32,26 +32,30 @@ const shards = createShards(1);
 describeWith("prometheus", "with a real Prometheus", () => {
   let server: RedisServer;
   let proxy: TcpProxy;
+  /** Where the worker is, whichever it is. */
+  let front: TcpProxy;
   let redis: Redis;
   let simulator: Simulator;
   let ingest: AppProcess;
   let worker: AppProcess;
   let prometheus: Prometheus;
-  let ports: { ingest: number; metrics: number; worker: number };
+  let ports: { ingest: number; metrics: number };
   let tokens = { primary: "first-token", secondary: "second-token" };
   let flowing: NodeJS.Timeout;
 
   const webhookUrl = () => `http://127.0.0.1:${ports.ingest}${WEBHOOK_PATH}`;
-  const api = () => createApiClient(`http://127.0.0.1:${ports.worker}`, OPS);
+  const api = () => createApiClient(`http://127.0.0.1:${front.port}`, OPS);
   const atNoon = (inDays: number) => new Date(Date.UTC(2031, 0, 1 + inDays, 12)).toISOString();
 
   const startTheIngest = () =>
     startIngest(server.url, { INGEST_PORT: String(ports.ingest), INGEST_METRICS_PORT: String(ports.metrics) });
 
-  function startTheWorker(): AppProcess {
-    return startWorker(`redis://127.0.0.1:${proxy.port}`, {
+  /** Starts a worker and waits until it works: only then it stands in the place of the one before. */
+  async function startTheWorker(): Promise<AppProcess> {
+    const port = await freePort();
+    const started = startWorker(`redis://127.0.0.1:${proxy.port}`, {
       ...SHORT_LOCKS,
-      WORKER_PORT: String(ports.worker),
+      WORKER_PORT: String(port),
       WORKER_HEARTBEAT_INTERVAL: "200",
       WORKER_DEAF_AFTER: "1000",
       SHUTDOWN_DEADLINE: "1",
@@ -67,24 +71,28 @@ describeWith("prometheus", "with a real Prometheus", () => {
       CALENDLY_WEBHOOK_BASE_URL: `http://127.0.0.1:${ports.ingest}`,
       CALENDLY_DESTINATION_ALLOW: "127.0.0.0/8",
     });
+    await started.untilLogged("taking jobs");
+    front.leadTo(port);
+    return started;
   }
 
   beforeAll(async () => {
     server = await startRedis({ appendfsync: "everysec" });
     proxy = await startTcpProxy(server.port);
     redis = await connectRedis(server.url);
-    ports = { ingest: await freePort(), metrics: await freePort(), worker: await freePort() };
+    front = await startTcpProxy(await freePort());
+    ports = { ingest: await freePort(), metrics: await freePort() };
     // What happens at Calendly is delivered by hand, so that what is left of one fault is not there at the next.
     simulator = await startSimulator({ seed: 9, rateLimit: 1_000_000, faults: { drop: 1 } });
     for (const token of [tokens.primary, tokens.secondary, "third-token"]) simulator.setToken(token);
     simulator.subscribe(webhookUrl(), SIGNING_KEY);
     ingest = await startTheIngest();
-    worker = startTheWorker();
-    await Promise.all([ingest.untilLogged("ready for deliveries"), worker.untilLogged("taking jobs")]);
+    worker = await startTheWorker();
+    await ingest.untilLogged("ready for deliveries");
     prometheus = await startPrometheus({
       rules: renderRules(FACTOR),
       token: METRICS_TOKEN,
-      targets: { "calendly-ingest": `127.0.0.1:${ports.metrics}`, "calendly-worker": `127.0.0.1:${ports.worker}` },
+      targets: { "calendly-ingest": `127.0.0.1:${ports.metrics}`, "calendly-worker": `127.0.0.1:${front.port}` },
     });
     let day = 0;
     flowing = setInterval(() => void book(100 + day++).catch(() => {}), 1_000);
@@ -96,7 +104,7 @@ describeWith("prometheus", "with a real Prometheus", () => {
     await Promise.all([ingest, worker].map((app) => app?.end()));
     await simulator?.close();
     disconnect(redis);
-    await proxy?.close();
+    await Promise.all([proxy?.close(), front?.close()]);
     await server?.stop();
   });
 
@@ -231,9 +239,9 @@ describeWith("prometheus", "with a real Prometheus", () => {
             async end() {
               // As an engineer would: a new token in its place, and a worker with it before the old one goes.
               tokens = { ...tokens, primary: "third-token" };
-              await worker.end();
-              worker = startTheWorker();
-              await worker.untilLogged("taking jobs");
+              const before = worker;
+              worker = await startTheWorker();
+              await before.end();
             },
             alerts: ["CalendlyAuthenticationFailed", "CalendlyTokenFailedOver"],
           },
@@ -280,7 +288,7 @@ describeWith("prometheus", "with a real Prometheus", () => {
           },
           "somebody guesses tokens": {
             async begin() {
-              const guess = createApiClient(`http://127.0.0.1:${ports.worker}`, "a-guessed-token");
+              const guess = createApiClient(`http://127.0.0.1:${front.port}`, "a-guessed-token");
               for (let guesses = 0; guesses < 14; guesses++) await guess("GET", "/ops");
             },
             alerts: ["CalendlyAccessRefused"],
@@ -323,7 +331,7 @@ describeWith("prometheus", "with a real Prometheus", () => {
             async begin() {
               proxy.swallow("bzpopmin");
               expect(await worker.exited).toMatchObject({ code: 1 });
-              worker = startTheWorker();
+              worker = await startTheWorker();
             },
             alerts: ["CalendlyWorkerDeaf"],
             // Five minutes without a worker are five seconds here, and one must find out, end and begin again in them.
