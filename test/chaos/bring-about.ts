@@ -2,9 +2,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Faults as CalendlyFaults } from "../simulator/faults.ts";
 import { jobCount } from "../support/job-count.ts";
 import { FAIL_OVER_MS } from "../support/redis-node.ts";
-import type { Role } from "../support/role.ts";
 import { until } from "../support/until.ts";
 import type { Installation, Release } from "./installation.ts";
+import type { Role } from "./role.ts";
 
 /**
  * Hurts an installation. Resolves when that is over; what it gives is called once all is settled, and throws where what

@@ -9,11 +9,11 @@ import { connectRedis, silent } from "../support/connect-redis.ts";
 import { jobCount } from "../support/job-count.ts";
 import { buildPreviousRelease } from "../support/previous-release.ts";
 import { freePort, type RedisOptions, type RedisServer, startRedisNode } from "../support/redis-node.ts";
-import { fillRole, type Role } from "../support/role.ts";
 import { type Sentinels, startSentinels } from "../support/sentinels.ts";
 import { SHORT_LOCKS, startIngest, startWorker, WEBHOOK_PATH } from "../support/stack.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
+import { fillRole, type Role } from "./role.ts";
 
 /** A whole installation of real processes, made to be hurt: a Calendly, a Redis, an ingest and two workers. */
 export interface Installation {

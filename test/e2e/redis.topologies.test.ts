@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { createOutcomeConsumer, openRedis } from "@calendly-worker/core/outcomes";
 import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
-import { disconnect } from "@calendly-worker/core/redis/connect";
+import { connectWorker, disconnect } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import type { Cluster } from "ioredis";
 import type { Variables } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { createCertificate, trust } from "../support/certificate.ts";
@@ -26,6 +27,8 @@ const [, RULES = ""] = /^ACL SETUSER calendly on >PASSWORD (.+)$/m.exec(PAGE) ??
 const user: RedisUser = { name: "calendly", password: "p@ss/w:rd", rules: RULES };
 const WRONG = "not-the-password";
 const BOOKINGS = 8;
+/** The last primary has it. */
+const LAST_SLOT = "16383";
 
 let lifecycle = createLifecycle(silent);
 beforeEach(() => {
@@ -179,6 +182,29 @@ describeServers(`on each kind of Redis${isInContainers ? " (needs a redis-server
       await expectRefusal(asUser(topology.url, user.name, WRONG), topology.variables, /WRONGPASS/);
     }, 360_000);
   });
+
+  test("a connection that a cluster was asked for while it failed is there when it no longer does", async () => {
+    const { url, primaries } = lifecycle.own("cluster", await startCluster(), (owned) => owned.stop());
+    const nodes = await Promise.all(
+      primaries.map(async (node) => lifecycle.own("node", await connectRedis(node.url), disconnect)),
+    );
+    for (const node of nodes) {
+      await node.call("CONFIG", "RESETSTAT");
+      await node.call("CLUSTER", "DELSLOTS", LAST_SLOT);
+    }
+    const connection = lifecycle.own("connection", connectWorker(url, silent), disconnect) as Cluster;
+    // As BullMQ makes one to block on.
+    const blocking = lifecycle.own("its copy", connection.duplicate(undefined, { lazyConnect: true }), disconnect);
+    const connected = blocking.connect();
+    const isTold = async () => {
+      const stats = await Promise.all(nodes.map((node) => node.info("commandstats")));
+      return stats.some((text) => text.includes("cmdstat_cluster|info:"));
+    };
+    await until("it is told that the cluster fails", isTold, { deadlineMs: 30_000 });
+    await nodes.at(-1)?.call("CLUSTER", "ADDSLOTS", LAST_SLOT);
+    await connected;
+    expect(await blocking.set("key", "value")).toBe("OK");
+  }, 60_000);
 
   test("a certificate that nobody vouches for is said to be so", async () => {
     const { url } = await startTls();

@@ -14,7 +14,7 @@ import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { describe, expect, test } from "@jest/globals";
 import { DEMO_TOKEN, type Simulator, startSimulator } from "../simulator/simulator.ts";
 import { createApiClient } from "../support/api-client.ts";
-import type { Variables } from "../support/app-process.ts";
+import type { AppProcess, Variables } from "../support/app-process.ts";
 import { canceledBody, createdBody, type Invitee, newInvitee } from "../support/bookings.ts";
 import { runCommand } from "../support/cli.ts";
 import { startCluster } from "../support/cluster.ts";
@@ -22,7 +22,6 @@ import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { jobCount } from "../support/job-count.ts";
 import type { RedisServer } from "../support/redis-node.ts";
-import { fillRole, type Role } from "../support/role.ts";
 import { startIngest, startWorker } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -44,23 +43,21 @@ const within = (work: (lifecycle: Lifecycle) => Promise<void>) => async () => {
 async function start(lifecycle: Lifecycle, variables: Variables = {}) {
   const cluster = lifecycle.own("cluster", await startCluster({}, FAIL_OVER_MS), (owned) => owned.stop());
   const redis = lifecycle.own("connection", await connectRedis(cluster.url), disconnect);
-  const roles = [await startOne()];
+  const workers = [await startOne()];
   const ingest = lifecycle.own("ingest", await startIngest(cluster.url, VARIABLES), (owned) => owned.end());
   await ingest.untilLogged("ready for deliveries", 30_000);
 
-  /** Somebody starts it again, as in an installation: one that no longer hears of its jobs ends itself. */
-  async function startOne(): Promise<Role> {
+  async function startOne(): Promise<AppProcess> {
     const pushing = { OPS_API_TOKEN: OPS, CALENDLY_DESTINATION_ALLOW: "127.0.0.0/8" };
-    const settings = { ...VARIABLES, ...pushing, WORKER_DEAF_AFTER: "20000", ...variables };
-    const filled = await fillRole(async () => startWorker(cluster.url, settings));
-    const role = lifecycle.own("worker", filled, (owned) => owned.close());
-    await role.now().untilLogged("taking jobs", 30_000);
-    return role;
+    const worker = startWorker(cluster.url, { ...VARIABLES, ...pushing, ...variables });
+    lifecycle.own("worker", worker, (owned) => owned.end());
+    await worker.untilLogged("taking jobs", 30_000);
+    return worker;
   }
 
-  const logs = () => roles.flatMap(({ all }) => all).flatMap((worker) => worker.logs);
   const triesOf = (identity: string) =>
-    logs()
+    workers
+      .flatMap(({ logs }) => logs)
       .filter((line) => line.msg === "job ended" && line["identity"] === identity)
       .map(({ result }) => result);
 
@@ -73,10 +70,10 @@ async function start(lifecycle: Lifecycle, variables: Variables = {}) {
     triesOf,
     triesFor,
     /** How many lines of the workers' logs say so. */
-    logged: (what: RegExp) => logs().filter(({ msg }) => what.test(msg)).length,
-    workerUrl: async () => String((await roles[0]?.now().untilLogged("listening"))?.["url"]),
-    stopWorker: async () => await roles[0]?.close(),
-    startWorkerAgain: async () => void roles.push(await startOne()),
+    logged: (what: RegExp) => workers.flatMap(({ logs }) => logs).filter(({ msg }) => what.test(msg)).length,
+    workerUrl: async () => String((await workers[0]?.untilLogged("listening"))?.["url"]),
+    stopWorker: async () => await workers[0]?.end(),
+    startWorkerAgain: async () => void workers.push(await startOne()),
     taken: async (body: string) => (await deliver(ingest.webhookUrl, body)).status === 200,
     untilTried: (person: Invitee, event?: string) =>
       until("the job was tried", () => triesFor(person, event).length > 0, SLOW),

@@ -65,9 +65,30 @@ export function openRedis(url: string, ofCommands: Options = {}): Redis {
         slotsRefreshInterval: SLOTS_INTERVAL_MS,
         ...(address.isTls && { dnsLookup: keepName }),
       };
-      return new Cluster([...address.hosts], clusterOptions);
+      return settling(new Cluster([...address.hosts], clusterOptions));
     }
   }
+}
+
+/**
+ * ioredis leaves the promise of `connect()` pending for good where the nodes answer and say that the cluster fails, as they
+ * do while a replica takes over: it tries again by itself, and only the event "ready" says so. BullMQ waits for the
+ * promise before it begins the next job. Here, and in copies of it, a connection that is ready settles it.
+ */
+function settling(cluster: Cluster): Cluster {
+  const connect = cluster.connect.bind(cluster);
+  const duplicate = cluster.duplicate.bind(cluster);
+  let ready: Promise<void> | undefined;
+  // One listener, however many attempts it takes.
+  const untilReady = () => {
+    ready ??= new Promise<void>((resolve) => cluster.once("ready", resolve)).finally(() => {
+      ready = undefined;
+    });
+    return ready;
+  };
+  cluster.connect = () => Promise.race([connect(), untilReady()]);
+  cluster.duplicate = (...like) => settling(duplicate(...like));
+  return cluster;
 }
 
 /** Which node has which key: how long an answer to that may take, and how often it is asked without a reason. */

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { AppProcess } from "./app-process.ts";
-import { until } from "./until.ts";
+import type { AppProcess } from "../support/app-process.ts";
+import { until } from "../support/until.ts";
 
 /** A place in an installation that one process after the other fills, as whoever runs it starts it again. */
 export interface Role {
