@@ -1,9 +1,11 @@
 import { once } from "node:events";
+import { userInfo } from "node:os";
 import { createInterface } from "node:readline";
 import type { OutcomeEvent } from "@calendly-worker/core/outcomes/outcome-event";
 import { sweeps } from "@calendly-worker/core/queues/contracts";
 import { disconnect, type Redis } from "@calendly-worker/core/redis/connect";
 import { createShards, credentialReportKey, lookupExpiryKey } from "@calendly-worker/core/redis/keys";
+import { createAudit } from "@calendly-worker/core/store/audit";
 import { createQuarantine } from "@calendly-worker/core/store/quarantine";
 import { createTestDeliveries } from "@calendly-worker/core/store/test-deliveries";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -448,6 +450,10 @@ describe("queue", () => {
     const plan = await json<object[]>(["queue", "drain-plan", "--seconds", "1"]);
     expect(plan).toContainEqual({ queue: "deliveries", pending: 1, perSecond: 0, emptyInSeconds: null });
     await run(["queue", "resume"]);
+    const [resumed, paused] = await createAudit(redis, Date.now).last(2);
+    const who = userInfo().username;
+    expect(paused).toMatchObject({ who, action: "queue.pause", subject: "deliveries" });
+    expect(resumed).toMatchObject({ who, action: "queue.resume", subject: "deliveries" });
     await outcomes.untilThere([`${id}.confirmed`]);
 
     // A job that can never work.

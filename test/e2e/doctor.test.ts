@@ -253,6 +253,13 @@ interface Broken {
 
 const BROKEN: readonly Broken[] = [
   {
+    what: "fewer replicas than are to have a delivery",
+    breakIt: () => ({ REDIS_WAIT_REPLICAS: "10" }),
+    check: "redis",
+    message: /Deliveries are answered 503: \d of 10 replicas have it/,
+    advice: /REDIS_WAIT_REPLICAS/,
+  },
+  {
     what: "a setting that cannot be read",
     breakIt: () => ({ CALENDLY_CACHE_TTL: "soon" }),
     check: "settings",

@@ -8,7 +8,7 @@ import { connectProducer, disconnect, untilReady } from "@calendly-worker/core/r
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards } from "@calendly-worker/core/redis/keys";
-import { createReplication } from "@calendly-worker/core/redis/replication";
+import { createReplication, REPLICAS_TIMEOUT_MS } from "@calendly-worker/core/redis/replication";
 import { createCredentials } from "@calendly-worker/core/store/credentials";
 import { createFingerprints } from "@calendly-worker/core/store/fingerprints";
 import { createFlow } from "@calendly-worker/core/store/flow";
@@ -24,8 +24,6 @@ import { createMetricsApp } from "./metrics-app.ts";
 
 /** Leaves room within the two seconds after which a delivery must have been answered. */
 const REDIS_DEADLINE_MS = 1_500;
-/** Of that: replicas that have nothing by then will not have it in time. */
-const REPLICAS_TIMEOUT_MS = 1_000;
 
 await runApp(process, "ingest", async ({ config, lifecycle, log }) => {
   const keys: SigningKey[] = [{ name: "primary", key: config.CALENDLY_WEBHOOK_SIGNING_KEY }];

@@ -28,7 +28,7 @@ import { readBeganAt } from "@calendly-worker/core/redis/deployment";
 import { createFitness } from "@calendly-worker/core/redis/fitness";
 import { createShards, type Shard } from "@calendly-worker/core/redis/keys";
 import { isCluster } from "@calendly-worker/core/redis/nodes";
-import { createReplicationElsewhere } from "@calendly-worker/core/redis/replication";
+import { createReplicationElsewhere, REPLICAS_TIMEOUT_MS } from "@calendly-worker/core/redis/replication";
 import { readApiBudget } from "@calendly-worker/core/store/api-budget";
 import { createApiGate } from "@calendly-worker/core/store/api-gate";
 import { createBookingSearch } from "@calendly-worker/core/store/booking-search";
@@ -92,8 +92,6 @@ const CACHE_LOAD_MS = 5_000;
 /** The next days' comparison is not to wait for that of all later ones. */
 const SWEEP_SLICE_MS = 30_000;
 const PROBE_DEADLINE_MS = 1_000;
-/** Replicas that have nothing by then are waited for at the job's next begin. */
-const REPLICAS_TIMEOUT_MS = 1_000;
 
 await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const shards = createShards(config.CALENDLY_SHARDS);

@@ -6,11 +6,13 @@ import {
   type QueueCounts,
   type QueueOperations,
 } from "@calendly-worker/core/queues/operations";
+import type { Audit } from "@calendly-worker/core/store/audit";
 import { Command, Option } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { tellMissing } from "../named.ts";
 import { wholeOf } from "../options.ts";
 import { pausedWarning } from "../paused.ts";
+import { whoRunsThis } from "../who.ts";
 
 interface Json {
   readonly json?: true;
@@ -22,10 +24,11 @@ export function queueCommand(ports: CommandPorts): Command {
   const { open, say, note } = ports;
 
   /** Every answer about the queues begins with what is easily forgotten. */
-  async function withQueues<T>(act: (queues: QueueOperations) => Promise<T>): Promise<T> {
-    const queues = createQueueOperations(await open());
+  async function withQueues<T>(act: (queues: QueueOperations, audit: Audit) => Promise<T>): Promise<T> {
+    const installation = await open();
+    const queues = createQueueOperations(installation);
     try {
-      const result = await act(queues);
+      const result = await act(queues, installation.audit);
       for (const { queue, isPaused } of await queues.counts()) {
         if (isPaused) note(pausedWarning(queue));
       }
@@ -95,7 +98,11 @@ export function queueCommand(ports: CommandPorts): Command {
       .addOption(queueOption())
       .option("--json", "print JSON")
       .action(async ({ queue, json }: Json & { queue: string }) => {
-        await withQueues((queues) => queues[verb](queue));
+        await withQueues(async (queues, audit) => {
+          // Before it is done, as on the dashboard: nothing is done without a trace.
+          await audit.note({ who: whoRunsThis(), action: `queue.${verb}`, subject: queue });
+          await queues[verb](queue);
+        });
         say(json ? JSON.stringify({ queue, paused: verb === "pause" }) : `The queue ${queue} ${done}.`);
       });
 
@@ -154,11 +161,11 @@ export function queueCommand(ports: CommandPorts): Command {
     .addCommand(
       hold(
         "pause",
-        "Stops taking up jobs. What Calendly delivers is kept meanwhile.",
+        "Stops taking up jobs, and is written down. What Calendly delivers is kept meanwhile.",
         "is paused: what comes is kept, and nothing is taken up",
       ),
     )
-    .addCommand(hold("resume", "Lets a paused queue go on.", "goes on"))
+    .addCommand(hold("resume", "Lets a paused queue go on, and is written down.", "goes on"))
     .addCommand(drainPlan);
 }
 

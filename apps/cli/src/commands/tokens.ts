@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import {
   type Advice,
   adviseOnSigningKeys,
@@ -13,6 +12,7 @@ import type { CredentialReport, Credentials } from "@calendly-worker/core/store/
 import { Command, Option } from "commander";
 import type { CommandPorts } from "../installation.ts";
 import { wholeNumber } from "../options.ts";
+import { whoRunsThis } from "../who.ts";
 
 export function tokensCommand(ports: CommandPorts): Command {
   return new Command("tokens")
@@ -48,15 +48,6 @@ function snoozeCommand({ open, say }: CommandPorts): Command {
       if (json) return say(JSON.stringify({ slot, fingerprint: token.fingerprint, snoozedUntil: at }));
       say(at === null ? `The ${slot} token is not snoozed.` : `The ${slot} token is snoozed until ${at}.`);
     });
-}
-
-/** A container may run as somebody who has no name. */
-function whoRunsThis(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid ${process.getuid?.() ?? "unknown"}`;
-  }
 }
 
 function statusCommand({ open, say }: CommandPorts): Command {

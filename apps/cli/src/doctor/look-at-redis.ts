@@ -1,5 +1,7 @@
 import { RefusalError } from "@calendly-worker/core/config/refusal";
+import { RedisUnavailableError } from "@calendly-worker/core/redis/deadline";
 import { isFull, MEMORY_LIMIT, tryWrite } from "@calendly-worker/core/redis/fitness";
+import { createReplication, REPLICAS_TIMEOUT_MS } from "@calendly-worker/core/redis/replication";
 import { checkRedisSafety, UnsafeRedisError } from "@calendly-worker/core/redis/safety";
 import { readVitals } from "@calendly-worker/core/redis/vitals";
 import { findWriteRefusal, WRITE_REFUSALS } from "@calendly-worker/core/redis/write-refusal";
@@ -15,6 +17,7 @@ export async function lookAtRedis(installation: Installation): Promise<Finding[]
   }
   // What has been found explains that no write is taken.
   if (faults.length === 0) faults.push(...(await lookAtWrites(installation)));
+  if (faults.length === 0) faults.push(...(await lookAtReplicas(installation)));
   const [seconds, microseconds] = await redis.time();
   const skewMs = Math.abs(Date.now() - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
   return [
@@ -62,4 +65,18 @@ async function lookAtWrites({ redis }: Installation): Promise<Finding[]> {
     if (refusal === undefined) throw error;
     return [fault("redis", `It takes no writes: ${refusal.why}.`, refusal.remedy)];
   }
+}
+
+/** With fewer replicas than are to have each delivery, ingests answer 503 too. */
+async function lookAtReplicas({ config, redis, shards }: Installation): Promise<Finding[]> {
+  const replicas = config.REDIS_WAIT_REPLICAS;
+  const replicated = createReplication({ redis, replicas, timeoutMs: REPLICAS_TIMEOUT_MS });
+  const writes = await Promise.allSettled(shards.all.map((shard) => replicated(shard, async () => {})));
+  const errors = writes.flatMap((write): unknown[] => (write.status === "rejected" ? [write.reason] : []));
+  const unforeseen = errors.find((error) => !(error instanceof RedisUnavailableError));
+  if (unforeseen !== undefined) throw unforeseen;
+  const advice = "Bring its replicas back, or lower REDIS_WAIT_REPLICAS.";
+  return [...new Set(errors.map((error) => (error as Error).message))].map((message) =>
+    fault("redis", `Deliveries are answered 503: ${message}.`, advice),
+  );
 }

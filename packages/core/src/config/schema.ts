@@ -257,7 +257,7 @@ export const variables = {
     ...consumerTokens,
     secret: true,
     description:
-      "Bearer tokens that may read bookings and outcomes: name and token, and the event types that it is limited to, if any.",
+      "Bearer tokens that may read bookings, outcomes and how expectations ended: name and token, and the event types that it is limited to, if any.",
   },
   CALENDLY_DESTINATION_ALLOW: {
     ...hostsOrRanges,
@@ -307,7 +307,7 @@ export const variables = {
     ...wholeNumber(1, 1_000),
     default: "10",
     unit: "jobs",
-    description: "Jobs that one worker process handles at once, per shard.",
+    description: "Jobs that one worker process handles at once, per queue and shard.",
   },
   WORKER_JOB_LOCK_DURATION: {
     ...wholeNumber(1_000, 600_000),
@@ -362,7 +362,8 @@ export const variables = {
   METRICS_TOKEN: {
     ...secret,
     secret: true,
-    description: "Bearer token that may read the metrics of the ingest and the worker, and nothing else.",
+    description:
+      "Bearer token that may read the metrics of the ingest and the worker, whether all is well, and nothing else.",
   },
   DD_TRACE_ENABLED: {
     ...flag,

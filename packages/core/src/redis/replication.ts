@@ -29,6 +29,11 @@ interface Ports {
   readonly timeoutMs: number;
 }
 
+/**
+ * What is waited for replicas at most: a delivery must be answered within two seconds, and those that have nothing by then
+ * will not have it in time. A job waits again at its next begin.
+ */
+export const REPLICAS_TIMEOUT_MS = 1_000;
 const MARK_TTL_MS = 60_000;
 
 /** With 0 replicas there is nothing to wait for. */
