@@ -1,14 +1,17 @@
+import { createServer } from "node:http";
 import { deliveries } from "@calendly-worker/core/queues/contracts";
 import { createHeartbeats } from "@calendly-worker/core/queues/heartbeats";
 import { disconnect } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { METRICS, type MetricSpec } from "@calendly-worker/core/telemetry/metrics";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import { type AppProcess, startApp } from "../support/app-process.ts";
+import { createApiClient } from "../support/api-client.ts";
+import { type AppProcess, startApp, type Variables } from "../support/app-process.ts";
 import { createdBody, newInvitee } from "../support/bookings.ts";
 import { connectRedis, silent } from "../support/connect-redis.ts";
 import { deliver, SIGNING_KEY } from "../support/deliveries.ts";
 import { testWhere } from "../support/limits.ts";
+import { listenOnLoopback } from "../support/listen.ts";
 import { freePort, type RedisServer, startRedis } from "../support/redis-server.ts";
 import {
   METRICS_TOKEN,
@@ -28,6 +31,7 @@ const DEAF_AFTER_MS = 3_000;
 let server: RedisServer;
 let proxy: TcpProxy;
 const running: AppProcess[] = [];
+const closing: (() => unknown)[] = [];
 
 beforeEach(async () => {
   server = await startRedis();
@@ -37,12 +41,13 @@ beforeEach(async () => {
 afterEach(async () => {
   await server.thaw();
   await Promise.all(running.splice(0).map((app) => app.end()));
+  for (const close of closing.splice(0)) close();
   await proxy.close();
   await server.stop();
 });
 
 /** Both apps under their supervisor. */
-async function startAll(redisUrl = server.url) {
+async function startAll(redisUrl = server.url, variables: Variables = {}) {
   const ports = { ingest: await freePort(), metrics: await freePort(), worker: await freePort() };
   const app = startApp("supervisor", {
     REDIS_URL: redisUrl,
@@ -59,6 +64,7 @@ async function startAll(redisUrl = server.url) {
     WORKER_DEAF_AFTER: String(DEAF_AFTER_MS),
     ...SHORT_LOCKS,
     SHUTDOWN_DEADLINE: "2",
+    ...variables,
   });
   running.push(app);
   await app.untilLogged("taking jobs");
@@ -101,6 +107,30 @@ describe("a worker", () => {
     await until("another one takes jobs", () => said(app, "taking jobs").length === 2, { deadlineMs: 30_000 });
     await worksOn(webhookUrl);
     expect(await scrape(workerUrl)).toMatch(/^calendly_deaf_workers_total 1$/m);
+  });
+
+  testWhere("a proxy", "that hears nothing of what is to be pushed is deaf as well", async () => {
+    const OPS = "ops-token-of-the-tests";
+    const { app, webhookUrl, workerUrl } = await startAll(`redis://127.0.0.1:${proxy.port}`, {
+      OPS_API_TOKEN: OPS,
+      CALENDLY_DESTINATION_ALLOW: "127.0.0.0/8",
+    });
+    const got: string[] = [];
+    const receiver = createServer((req, res) => {
+      got.push(String(req.headers["webhook-id"]));
+      res.writeHead(204).end();
+    });
+    closing.push(() => receiver.close());
+    const url = await listenOnLoopback(receiver);
+    const { body } = await createApiClient(workerUrl, OPS)("POST", "/api/destinations", { url });
+    await worksOn(webhookUrl);
+    await until("it is pushed", () => got.length === 1);
+
+    proxy.swallow(`push-${body.id}:marker`);
+    await worksOn(webhookUrl);
+    const deaf = await app.untilLogged("this worker is deaf: jobs wait and it begins none", 30_000);
+    expect(deaf).toMatchObject({ queue: `push-${body.id}` });
+    await until("the next worker pushes it", () => got.length === 2, { deadlineMs: 30_000 });
   });
 
   test("whose Redis is frozen is not ready, and neither deaf nor replaced; then work goes on", async () => {

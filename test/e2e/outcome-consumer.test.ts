@@ -221,6 +221,20 @@ test("a group that has missed what was dropped is told so, and never left with a
   await until("one that begins now has missed nothing", () => fresh.handled.includes("d.1"));
 });
 
+test("what is pending behind outcomes that were erased comes before what is new", async () => {
+  const group = createGroupShard(redis, shards.first, "crm");
+  await group.ensure("0-0");
+  await group.hold("one", 10_000, true);
+  const published = await publish(anOutcome("a"), anOutcome("b"), anOutcome("c"), anOutcome("d"));
+  expect(await group.read("one", "0-0", 10)).toHaveLength(4);
+  const [first = "", second = "", third = ""] = published;
+  for (const id of [second, third]) await redis.xdel(outcomeStreamKey(shards.first), id);
+  await publish(anOutcome("new"));
+  // One reads as many as it has room for.
+  expect(await group.read("one", first, 1)).toMatchObject([{ event: { id: "d.1" } }]);
+  expect(await group.read("one", published[3] ?? "", 1)).toMatchObject([{ event: { id: "new.1" } }]);
+});
+
 test("what a group had read and not handled when it was dropped counts as missed, what was erased does not", async () => {
   const gate = Promise.withResolvers<void>();
   const { consumer } = consume({ onOutcome: () => gate.promise });

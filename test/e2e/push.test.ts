@@ -51,6 +51,7 @@ interface Receiver {
 let server: RedisServer;
 let redis: Redis;
 let worker: AppProcess;
+let workerUrl: string;
 let api: ReturnType<typeof createApiClient>;
 let queues: PushQueues;
 const receivers: Server[] = [];
@@ -60,7 +61,8 @@ beforeAll(async () => {
   redis = await connectRedis(server.url);
   queues = createPushQueues({ redis, shard: shards.first, log: silent });
   worker = startWorker(server.url, PUSHING);
-  api = createApiClient(String((await worker.untilLogged("listening"))["url"]), OPS);
+  workerUrl = String((await worker.untilLogged("listening"))["url"]);
+  api = createApiClient(workerUrl, OPS);
   await worker.untilLogged("taking jobs");
 });
 
@@ -372,6 +374,34 @@ test("what was erased before it could be pushed is pushed no more", async () => 
   });
   expect(got).toHaveLength(1);
   expect((await show(id)).deadLetters).toBe(0);
+});
+
+describe("a destination's queue that stands still is said to be paused:", () => {
+  test("where only the queue is, as on the queue dashboard", async () => {
+    const { id } = await add("http://127.0.0.1:9/nobody");
+    await queues.pause(id);
+    expect(await show(id)).toMatchObject({ paused: "by hand" });
+    const metrics = await (await fetch(`${workerUrl}/metrics`, { headers: { authorization: `Bearer ${OPS}` } })).text();
+    expect(metrics).toContain(`calendly_destination_paused{destination="${id}"} 1`);
+  });
+
+  test("where letting it go on broke off", async () => {
+    const { url, got } = await receive(ok);
+    const { id } = await add(url);
+    await api("PATCH", `/api/destinations/${id}`, { isPaused: true });
+    await publish(anOutcome("waits"));
+    const manager = createDestinationManager({
+      destinations: createDestinationStore(redis, Date.now),
+      queues: { ...queues, resume: () => Promise.reject(new Error("Redis is away")) },
+      guard: createTargetGuard(["127.0.0.0/8"]),
+      now: Date.now,
+    });
+    await expect(manager.change(id, { isPaused: false })).rejects.toThrow("Redis is away");
+    expect(await show(id)).toMatchObject({ paused: "by hand" });
+    await api("PATCH", `/api/destinations/${id}`, { isPaused: false });
+    await until("it is pushed", () => got.length === 1);
+    expect(await show(id)).toMatchObject({ paused: null });
+  });
 });
 
 test("what waits for a paused destination is kept up to the maximum age, and what is younger behind it", async () => {

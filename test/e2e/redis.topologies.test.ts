@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { createLifecycle } from "@calendly-worker/core/lifecycle/lifecycle";
 import { createOutcomeConsumer, openRedis } from "@calendly-worker/core/outcomes";
 import { groupAcl } from "@calendly-worker/core/outcomes/group-acl";
-import { connectWorker, disconnect } from "@calendly-worker/core/redis/connect";
+import { connectProducer, connectWorker, disconnect, reconnect, untilReady } from "@calendly-worker/core/redis/connect";
 import { createShards } from "@calendly-worker/core/redis/keys";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import type { Cluster } from "ioredis";
@@ -205,6 +205,15 @@ describeServers(`on each kind of Redis${isInContainers ? " (needs a redis-server
     await connected;
     expect(await blocking.set("key", "value")).toBe("OK");
   }, 60_000);
+
+  test("a connection that is given up while Sentinels are asked is made all the same", async () => {
+    const primary = lifecycle.own("redis", await startRedisNode(), (owned) => owned.stop());
+    const { url } = lifecycle.own("sentinels", await startSentinels(primary, {}), (owned) => owned.stop());
+    const connection = lifecycle.own("connection", connectProducer(url, silent), disconnect);
+    reconnect(connection);
+    await untilReady(connection, AbortSignal.timeout(10_000));
+    expect(await connection.set("key", "value")).toBe("OK");
+  });
 
   test("a certificate that nobody vouches for is said to be so", async () => {
     const { url } = await startTls();

@@ -1,5 +1,6 @@
 import { type TokenRecord, tokenState } from "@calendly-worker/core/calendly/credential-advice";
 import type { ApiGate } from "@calendly-worker/core/calendly/gate";
+import { whyPaused } from "@calendly-worker/core/outcomes/manage-destinations";
 import { allQueues, BANDS, type Band } from "@calendly-worker/core/queues/contracts";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
@@ -202,11 +203,12 @@ async function tellConsumers(tell: Tell, { redis, shards, now }: FleetPorts): Pr
 
 async function tellDestinations(tell: Tell, { destinations, pushQueues }: FleetPorts): Promise<void> {
   for (const { id: destination } of await destinations.all()) {
-    const { waiting, failed } = await pushQueues.counts(destination);
-    const { failures, failingSince, paused } = await destinations.state(destination);
-    tell("destinationWaiting", { destination }, waiting);
-    tell("destinationDeadLetters", { destination }, failed);
-    tell("destinationPaused", { destination }, paused === undefined ? 0 : 1);
+    const counts = await pushQueues.counts(destination);
+    const state = await destinations.state(destination);
+    const { failures, failingSince } = state;
+    tell("destinationWaiting", { destination }, counts.waiting);
+    tell("destinationDeadLetters", { destination }, counts.failed);
+    tell("destinationPaused", { destination }, whyPaused(state, counts) === undefined ? 0 : 1);
     if (failures > 0 && failingSince !== undefined) {
       tell("destinationFailingSince", { destination }, failingSince / 1_000);
     }

@@ -6,7 +6,7 @@ import { createDestinationManager } from "@calendly-worker/core/outcomes/manage-
 import { createPusher } from "@calendly-worker/core/outcomes/push-request";
 import { createTargetGuard } from "@calendly-worker/core/outcomes/push-target";
 import { openBoardQueues } from "@calendly-worker/core/queues/board-queues";
-import type { createConsumer } from "@calendly-worker/core/queues/consumer";
+import type { Consumer, createConsumer } from "@calendly-worker/core/queues/consumer";
 import { createPushQueues } from "@calendly-worker/core/queues/push-queues";
 import { connectWorker, type Redis } from "@calendly-worker/core/redis/connect";
 import type { Shards } from "@calendly-worker/core/redis/keys";
@@ -36,6 +36,12 @@ import { opsRoutes } from "./routes/ops.ts";
 
 const PUSH_TIMEOUT_MS = 10_000;
 
+export interface InternalServices {
+  readonly routes: Router;
+  /** Those that push to destinations. */
+  pushConsumers(): readonly Consumer[];
+}
+
 /** Starts the pushing of outcomes to destinations, and gives the routes that people and services ask. A part of main.ts. */
 export function serveInternalServices(parts: {
   readonly config: Config<"worker">;
@@ -56,7 +62,7 @@ export function serveInternalServices(parts: {
   readonly notices: Notices;
   readonly eventTypes: EventTypes;
   readonly now: () => number;
-}): Router {
+}): InternalServices {
   const { config, lifecycle, log, shards, redis, probe, notices, eventTypes, now } = parts;
   const retentionDays = config.CALENDLY_BOOKING_RETENTION_DAYS;
   const referenceField = config.CALENDLY_REFERENCE_FIELD;
@@ -146,5 +152,5 @@ export function serveInternalServices(parts: {
     signal: lifecycle.signal,
   });
   router.use(api);
-  return router;
+  return { routes: router, pushConsumers: pushing.consumers };
 }

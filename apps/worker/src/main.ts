@@ -55,14 +55,13 @@ import { tokenDied } from "@calendly-worker/core/store/token-died";
 import { createOutcomeTrimmer } from "@calendly-worker/core/store/trim-outcomes";
 import { createMeter } from "@calendly-worker/core/telemetry/meter";
 import { openTrace } from "@calendly-worker/core/telemetry/trace";
-import type { Router } from "express";
 import { createAccess } from "./access.ts";
 import { createAdmission } from "./admit.ts";
 import { createApp } from "./app.ts";
 import { createFold } from "./fold.ts";
 import { guardedBy } from "./guarded.ts";
 import { createHealth, type Health } from "./health.ts";
-import { serveInternalServices } from "./internal-services.ts";
+import { type InternalServices, serveInternalServices } from "./internal-services.ts";
 import { askForConferenceLink } from "./jobs/ask-for-conference-link.ts";
 import { askForLate } from "./jobs/ask-for-late.ts";
 import { checkCredentials } from "./jobs/check-credentials.ts";
@@ -123,7 +122,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
   const trace = await openTrace({ isEnabled: config.DD_TRACE_ENABLED });
   meter.read(async (tell) => tell("redisFit", {}, (await fitness.isFit(PROBE_DEADLINE_MS)) ? 1 : 0));
   let health: (() => Promise<Health>) | undefined;
-  let services: Router | undefined;
+  let services: InternalServices | undefined;
   const app = createApp({
     isReady,
     health: async () => await health?.(),
@@ -134,7 +133,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
       onRefused: (reason) => meter.count("accessRefusals", { reason }),
     }),
     meter,
-    services: () => services,
+    services: () => services?.routes,
     log,
   });
   const server = await listen(app, { host: config.WORKER_HOST, port: config.WORKER_PORT });
@@ -415,7 +414,7 @@ await runApp(process, "worker", async ({ config, lifecycle, log, fail }) => {
     lifecycle,
     watch,
     shards,
-    consumers: () => consumers,
+    consumers: () => [...consumers, ...(services?.pushConsumers() ?? [])],
     heartbeats: createHeartbeatStore(watch),
     heartbeatMs: config.WORKER_HEARTBEAT_INTERVAL,
     deafAfterMs: config.WORKER_DEAF_AFTER,

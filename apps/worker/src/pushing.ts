@@ -15,6 +15,8 @@ import type { Meter } from "@calendly-worker/core/telemetry/meter";
 
 /** Hands outcomes on to the queues of destinations, and works on those queues. */
 export interface Pushing {
+  /** Those of the destinations that are there now. */
+  consumers(): readonly Consumer[];
   close(deadlineMs: number): Promise<void>;
 }
 
@@ -124,13 +126,16 @@ export function startPushing(ports: {
   const timer = setInterval(look, LOOK_EVERY_MS);
   look();
 
+  const consumers = () => [...served.values()].map(({ consumer }) => consumer);
+
   return {
+    consumers,
     async close(deadlineMs) {
       isClosed = true;
       clearInterval(timer);
       await Promise.all([
         outcomes.stop({ deadlineMs }).then(() => handing),
-        ...[...served.values()].map(({ consumer }) => consumer.close(deadlineMs)),
+        ...consumers().map((consumer) => consumer.close(deadlineMs)),
       ]);
     },
   };

@@ -1,4 +1,5 @@
 import type { Advice, TokenState } from "@calendly-worker/core/calendly/credential-advice";
+import { whyPaused } from "@calendly-worker/core/outcomes/manage-destinations";
 import type { PushQueues } from "@calendly-worker/core/queues/push-queues";
 import type { Redis } from "@calendly-worker/core/redis/connect";
 import { withinDeadline } from "@calendly-worker/core/redis/deadline";
@@ -154,8 +155,10 @@ async function readCounts({ redis, shards, quarantine, now }: OverviewPorts) {
 async function readDestinations({ destinations, pushQueues }: OverviewPorts): Promise<ShownDestination[]> {
   return await Promise.all(
     (await destinations.all()).map(async ({ id, url }) => {
-      const { failures, paused } = await destinations.state(id);
-      return { id, host: new URL(url).host, ...(await pushQueues.counts(id)), failures, paused };
+      const [state, counts] = await Promise.all([destinations.state(id), pushQueues.counts(id)]);
+      const { waiting, failed } = counts;
+      const paused = whyPaused(state, counts);
+      return { id, host: new URL(url).host, waiting, failed, failures: state.failures, paused };
     }),
   );
 }

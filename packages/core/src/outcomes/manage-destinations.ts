@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { PushDeadLetter, PushQueues } from "../queues/push-queues.ts";
-import type { Destination, DestinationStore } from "../store/destinations.ts";
+import type { PushCounts, PushDeadLetter, PushQueues } from "../queues/push-queues.ts";
+import type { Destination, DestinationState, DestinationStore, PauseReason } from "../store/destinations.ts";
 import type { ChangedDestination, DestinationView, NewDestination } from "./destination.ts";
 import type { TargetGuard } from "./push-target.ts";
 
@@ -53,7 +53,7 @@ export function createDestinationManager(ports: {
       concurrency,
       createdAt: new Date(createdAt).toISOString(),
       secretCount: liveSecrets(secrets, now()).length,
-      paused: state.paused ?? null,
+      paused: whyPaused(state, counts) ?? null,
       circuitOpenUntil: state.openUntil !== undefined && state.openUntil > now() ? at(state.openUntil) : null,
       failingSince: at(state.failingSince),
       lastDeliveredAt: at(state.lastDeliveredAt),
@@ -63,11 +63,16 @@ export function createDestinationManager(ports: {
     };
   }
 
+  /** Where it breaks off, the destination is still said to be paused, and somebody does it again. */
   async function setPaused(id: string, isPaused: boolean): Promise<void> {
-    await destinations.setPaused(id, isPaused ? "by hand" : undefined);
-    if (isPaused) return await queues.pause(id);
+    if (isPaused) {
+      await destinations.setPaused(id, "by hand");
+      return await queues.pause(id);
+    }
+    await destinations.forgetFailures(id);
     await queues.release(id);
     await queues.resume(id);
+    await destinations.setPaused(id, undefined);
   }
 
   /** Does something to dead letters, the oldest first; gives their outcomes' ids. */
@@ -129,6 +134,14 @@ export function createDestinationManager(ports: {
     redeliver: (id, wanted) => withLetters(id, wanted, (job) => queues.redeliver(id, job)),
     drop: (id, wanted) => withLetters(id, wanted, (job) => queues.drop(id, job)),
   };
+}
+
+/** Why nothing is pushed; undefined where something is. Its queue alone may be paused too: on the queue dashboard, by hand. */
+export function whyPaused(
+  { paused }: Pick<DestinationState, "paused">,
+  { isPaused }: Pick<PushCounts, "isPaused">,
+): PauseReason | undefined {
+  return paused ?? (isPaused ? "by hand" : undefined);
 }
 
 /** The secrets that deliveries are signed with now, the newest first. */

@@ -17,13 +17,19 @@ export interface PushDeadLetter {
   readonly failedAt: string | null;
 }
 
+export interface PushCounts {
+  readonly waiting: number;
+  readonly failed: number;
+  readonly isPaused: boolean;
+}
+
 /** The queues of outcomes to destinations, one each. */
 export interface PushQueues {
   /** The id of the job that pushes an outcome. */
   jobId(push: PushJob): string;
   /** Adds a push unless it is there. */
   add(push: PushJob): Promise<void>;
-  counts(destinationId: string): Promise<{ readonly waiting: number; readonly failed: number }>;
+  counts(destinationId: string): Promise<PushCounts>;
   /** The newest first. */
   deadLetters(destinationId: string, limit: number): Promise<PushDeadLetter[]>;
   /** Lets a dead letter be tried again, with all its tries. */
@@ -74,13 +80,13 @@ export function createPushQueues(ports: {
       await queueOf(push.destinationId).add(push.type, push, { ...jobOptions(contract), jobId: jobIdOf(push) });
     },
     async counts(destinationId) {
-      const {
-        wait = 0,
-        active = 0,
-        delayed = 0,
-        failed = 0,
-      } = await queueOf(destinationId).getJobCounts("wait", "active", "delayed", "failed");
-      return { waiting: wait + active + delayed, failed };
+      const queue = queueOf(destinationId);
+      const [counts, isPaused] = await Promise.all([
+        queue.getJobCounts("wait", "active", "delayed", "failed"),
+        queue.isPaused(),
+      ]);
+      const { wait = 0, active = 0, delayed = 0, failed = 0 } = counts;
+      return { waiting: wait + active + delayed, failed, isPaused };
     },
     async deadLetters(destinationId, limit) {
       const jobs = await queueOf(destinationId).getJobs(["failed"], 0, limit - 1);

@@ -65,9 +65,12 @@ export async function untilReady(redis: Redis, signal: AbortSignal): Promise<voi
   });
 }
 
-/** Gives a connection up that answers nothing, and makes another. */
+/**
+ * Gives a connection up that answers nothing, and makes another. One that is being made is left alone: ioredis, disturbed
+ * while it asks a Sentinel or looks up a name, would end it for good.
+ */
 export function reconnect(redis: Redis): void {
-  redis.disconnect(true);
+  if (redis.status === "ready") redis.disconnect(true);
 }
 
 export function disconnect(redis: Redis): void {

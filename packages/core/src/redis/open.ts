@@ -52,6 +52,7 @@ export function openRedis(url: string, ofCommands: Options = {}): Redis {
         name: address.name,
         db: address.db,
         sentinelRetryStrategy: RECONNECTING.retryStrategy,
+        sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
         // No `failoverDetector`: one that fires while a connection is being made ends that for good. Sentinels close the
         // connections of a primary that they demote.
       });
@@ -91,6 +92,8 @@ function settling(cluster: Cluster): Cluster {
   return cluster;
 }
 
+/** After that the next Sentinel is asked. */
+const SENTINEL_TIMEOUT_MS = 2_000;
 /** Which node has which key: how long an answer to that may take, and how often it is asked without a reason. */
 const SLOTS_TIMEOUT_MS = 2_000;
 const SLOTS_INTERVAL_MS = 10_000;

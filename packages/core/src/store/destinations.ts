@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Redis } from "../redis/connect.ts";
+import { RedisUnavailableError, withinDeadline } from "../redis/deadline.ts";
 import {
   destinationProbeKey,
   destinationStateKey,
@@ -7,6 +8,7 @@ import {
   pushLineKey,
   pushLinePrefix,
 } from "../redis/keys.ts";
+import { primariesOf } from "../redis/nodes.ts";
 import { idsUnder } from "../redis/scan.ts";
 import { defineScript } from "./define-script.ts";
 
@@ -28,7 +30,7 @@ export interface Destination {
   readonly concurrency: number;
   /** The newest first. */
   readonly secrets: readonly DestinationSecret[];
-  /** In ms, by Redis' clock: what was published before is not pushed. */
+  /** In ms, by the clock of Redis that is furthest behind: what was published before is not pushed. */
   readonly createdAt: number;
 }
 
@@ -67,6 +69,8 @@ export interface DestinationStore {
   /** Nothing is pushed until then, in ms. */
   open(id: string, until: number): Promise<void>;
   setPaused(id: string, why: PauseReason | undefined): Promise<void>;
+  /** It begins anew, as one that has never failed. */
+  forgetFailures(id: string): Promise<void>;
   /** Jobs of a booking's outcomes, in order. */
   readonly line: {
     /** @param waitsForMs the longest that a job may wait for its destination: so long is the line kept */
@@ -77,6 +81,7 @@ export interface DestinationStore {
   };
 }
 
+const TIME_DEADLINE_MS = 1_000;
 /** Longer than a request may take: then its sender is gone. */
 const PROBE_MS = 15_000;
 /** Each time in vain somebody else has changed it: people and programs that do so at once are few. */
@@ -112,8 +117,7 @@ export function createDestinationStore(redis: Redis, now: () => number): Destina
       return json === null ? undefined : read(json);
     },
     async add(fields) {
-      const [seconds, microseconds] = await redis.time();
-      const createdAt = Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000);
+      const createdAt = await earliestTime(redis);
       const added = { id: randomUUID(), ...fields, createdAt };
       await redis.hset(destinationsKey, added.id, JSON.stringify(added));
       return added;
@@ -162,7 +166,10 @@ export function createDestinationStore(redis: Redis, now: () => number): Destina
     async setPaused(id, why) {
       const key = destinationStateKey(id);
       if (why !== undefined) await redis.hset(key, "paused", why);
-      else await redis.hdel(key, "paused", "failures", "failing_since", "open_until");
+      else await redis.hdel(key, "paused");
+    },
+    async forgetFailures(id) {
+      await redis.hdel(destinationStateKey(id), "failures", "failing_since", "open_until");
     },
     line: {
       async join(id, subject, job, waitsForMs) {
@@ -181,4 +188,18 @@ export function createDestinationStore(redis: Redis, now: () => number): Destina
       },
     },
   };
+}
+
+/** Of the clocks of all primaries in reach: each outcome bears the time of its own one, and none that comes is to be passed over. */
+async function earliestTime(redis: Redis): Promise<number> {
+  const asked = await Promise.allSettled(
+    primariesOf(redis).map((node) => withinDeadline(TIME_DEADLINE_MS, node.time())),
+  );
+  const times = asked.flatMap((answer) => {
+    if (answer.status === "rejected") return [];
+    const [seconds, microseconds] = answer.value;
+    return [Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000)];
+  });
+  if (times.length === 0) throw new RedisUnavailableError("no primary told its time");
+  return Math.min(...times);
 }

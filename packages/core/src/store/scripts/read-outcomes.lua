@@ -38,18 +38,26 @@ if dropped then
   end
 end
 
-local pending = redis.call('XREADGROUP', 'GROUP', group, reader, 'COUNT', count, 'STREAMS', outcomes, after)
-local left = {}
-for _, entry in ipairs(pending and pending[1][2] or {}) do
-  -- What was erased is nobody's any more.
-  if entry[2] then
-    left[#left + 1] = entry
-  else
-    redis.call('XACK', outcomes, group, entry[1])
+while true do
+  local pending = redis.call('XREADGROUP', 'GROUP', group, reader, 'COUNT', count, 'STREAMS', outcomes, after)
+  local entries = pending and pending[1][2] or {}
+  local left = {}
+  for _, entry in ipairs(entries) do
+    -- What was erased is nobody's any more.
+    if entry[2] then
+      left[#left + 1] = entry
+    else
+      redis.call('XACK', outcomes, group, entry[1])
+    end
   end
-end
-if #left > 0 then
-  return { 'read', left }
+  if #left > 0 then
+    return { 'read', left }
+  end
+  if #entries == 0 then
+    break
+  end
+  -- All of these were erased; what is pending behind them still comes before what is new.
+  after = entries[#entries][1]
 end
 local reply = redis.call('XREADGROUP', 'GROUP', group, reader, 'COUNT', count, 'STREAMS', outcomes, '>')
 return { 'read', reply and reply[1][2] or {} }
