@@ -1,6 +1,7 @@
 import { RefusalError } from "@calendly-worker/core/config/refusal";
 import { RedisUnavailableError } from "@calendly-worker/core/redis/deadline";
 import { isFull, MEMORY_LIMIT, tryWrite } from "@calendly-worker/core/redis/fitness";
+import { primaryOf } from "@calendly-worker/core/redis/nodes";
 import { createReplication, REPLICAS_TIMEOUT_MS } from "@calendly-worker/core/redis/replication";
 import { checkRedisSafety, UnsafeRedisError } from "@calendly-worker/core/redis/safety";
 import { readVitals } from "@calendly-worker/core/redis/vitals";
@@ -71,7 +72,9 @@ async function lookAtWrites({ redis }: Installation): Promise<Finding[]> {
 async function lookAtReplicas({ config, redis, shards }: Installation): Promise<Finding[]> {
   const replicas = config.REDIS_WAIT_REPLICAS;
   const replicated = createReplication({ redis, replicas, timeoutMs: REPLICAS_TIMEOUT_MS });
-  const writes = await Promise.allSettled(shards.all.map((shard) => replicated(shard, async () => {})));
+  // One of each primary: those who wait hold up the connection to it.
+  const ofPrimaries = new Map(shards.all.map((shard) => [primaryOf(redis, shard.tag), shard]));
+  const writes = await Promise.allSettled([...ofPrimaries.values()].map((shard) => replicated(shard, async () => {})));
   const errors = writes.flatMap((write): unknown[] => (write.status === "rejected" ? [write.reason] : []));
   const unforeseen = errors.find((error) => !(error instanceof RedisUnavailableError));
   if (unforeseen !== undefined) throw unforeseen;
