@@ -1,4 +1,5 @@
 import { RefusalError } from "@calendly-worker/core/config/refusal";
+import { clockOf } from "@calendly-worker/core/redis/clock";
 import { RedisUnavailableError } from "@calendly-worker/core/redis/deadline";
 import { isFull, MEMORY_LIMIT, tryWrite } from "@calendly-worker/core/redis/fitness";
 import { primaryOf } from "@calendly-worker/core/redis/nodes";
@@ -19,8 +20,8 @@ export async function lookAtRedis(installation: Installation): Promise<Finding[]
   // What has been found explains that no write is taken.
   if (faults.length === 0) faults.push(...(await lookAtWrites(installation)));
   if (faults.length === 0) faults.push(...(await lookAtReplicas(installation)));
-  const [seconds, microseconds] = await redis.time();
-  const skewMs = Math.abs(Date.now() - (Number(seconds) * 1_000 + Number(microseconds) / 1_000));
+  const at = await clockOf(redis);
+  const skewMs = Math.abs(Date.now() - at);
   return [
     ...(faults.length > 0 ? faults : [ok("redis", "Redis is reachable and safe to keep deliveries in.")]),
     judgeSkew("redis' clock", "Redis", skewMs),

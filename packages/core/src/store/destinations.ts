@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { clockOf } from "../redis/clock.ts";
 import type { Redis } from "../redis/connect.ts";
 import { RedisUnavailableError, withinDeadline } from "../redis/deadline.ts";
 import {
@@ -190,16 +191,15 @@ export function createDestinationStore(redis: Redis, now: () => number): Destina
   };
 }
 
-/** Of the clocks of all primaries in reach: each outcome bears the time of its own one, and none that comes is to be passed over. */
+/**
+ * By the clocks of all primaries in reach: each outcome bears the time of its own one, and none that comes from now on is
+ * to be passed over.
+ */
 async function earliestTime(redis: Redis): Promise<number> {
   const asked = await Promise.allSettled(
-    primariesOf(redis).map((node) => withinDeadline(TIME_DEADLINE_MS, node.time())),
+    primariesOf(redis).map((node) => withinDeadline(TIME_DEADLINE_MS, clockOf(node))),
   );
-  const times = asked.flatMap((answer) => {
-    if (answer.status === "rejected") return [];
-    const [seconds, microseconds] = answer.value;
-    return [Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000)];
-  });
+  const times = asked.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
   if (times.length === 0) throw new RedisUnavailableError("no primary told its time");
-  return Math.min(...times);
+  return Math.floor(Math.min(...times));
 }
